@@ -1,0 +1,2 @@
+//! The binary `ferrule`.
+fn main() {}

@@ -1,0 +1,72 @@
+//! Address families, and what a Service asks of them.
+
+use core::fmt;
+use std::net::IpAddr;
+
+/// IPv4 or IPv6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum IpFamily {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl IpFamily {
+    /// The family of an address.
+    pub const fn of(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(_) => Self::V4,
+            IpAddr::V6(_) => Self::V6,
+        }
+    }
+
+    /// The other family.
+    pub const fn other(self) -> Self {
+        match self {
+            Self::V4 => Self::V6,
+            Self::V6 => Self::V4,
+        }
+    }
+
+    /// Length of an address in bits: 32 or 128.
+    pub const fn bits(self) -> u8 {
+        match self {
+            Self::V4 => 32,
+            Self::V6 => 128,
+        }
+    }
+}
+
+impl fmt::Display for IpFamily {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::V4 => "IPv4",
+            Self::V6 => "IPv6",
+        })
+    }
+}
+
+/// The families of a Service, as its cluster IPs tell them ([CTRL-37]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ServiceFamilies {
+    /// One family.
+    Single(IpFamily),
+    /// Both; `primary` is the first of `spec.ipFamilies` (IPv4 where the Service does not say).
+    Dual {
+        /// The family preferred where only one can be had ([ALLOC-32]).
+        primary: IpFamily,
+    },
+}
+
+/// `spec.ipFamilyPolicy`; absent means `SingleStack` ([CTRL-34]).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum IpFamilyPolicy {
+    /// One address.
+    #[default]
+    SingleStack,
+    /// Two addresses where possible, else one.
+    PreferDualStack,
+    /// Two addresses or none.
+    RequireDualStack,
+}

@@ -1,0 +1,17 @@
+//! The core of Ferrule: allocation of addresses, decisions about announcements, and ownership on a segment.
+//!
+//! Pure by rule: no clock, no socket, no thread, no environment, no hash order. Everything that happens is a value that the
+//! caller hands in, everything that shall be done is a value that it gets back. It knows no Kubernetes and no packet.
+#![forbid(unsafe_code)]
+
+pub mod announce;
+pub mod family;
+pub mod hash;
+pub mod labels;
+pub mod link;
+pub mod ownership;
+pub mod pool;
+pub mod range;
+pub mod rng;
+pub mod service;
+pub mod time;

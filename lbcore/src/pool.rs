@@ -1,0 +1,83 @@
+//! A pool of addresses and who may use it ([API-POOL-1] to [API-POOL-8]).
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use crate::labels::{Labels, Selector, any_matches};
+use crate::range::AddressRange;
+use crate::service::PoolName;
+
+/// Whether the pool takes part in automatic choice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum AutoAssign {
+    /// It does.
+    #[default]
+    Enabled,
+    /// Only by explicit request.
+    Disabled,
+}
+
+/// Whether IPv4 addresses ending in .0 and .255 are avoided.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum BuggyAddresses {
+    /// They are addresses like others.
+    #[default]
+    Used,
+    /// They are not in the pool ([ADDR-8]).
+    Avoided,
+}
+
+/// Restrictions of a *pinned* pool: one with `serviceAllocation`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServiceAllocation {
+    /// Lower positive is preferred; 0 is least preferred ([ALLOC-30]). Negative numbers come before positive ones.
+    pub priority: i64,
+    /// The namespaces allowed now (named ones and those that match a namespace selector); `None` where the pool declares no namespace
+    /// restriction. The empty set allows nobody ([API-POOL-6]).
+    pub namespaces: Option<BTreeSet<String>>,
+    /// Service labels must match one; empty means no restriction.
+    pub service_selectors: Vec<Selector>,
+}
+
+/// A pool, checked: at least one range, none overlapping another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pool {
+    /// Its name.
+    pub name: PoolName,
+    /// Labels of the object, for advertisements that select pools.
+    pub labels: Labels,
+    /// The ranges in the order written; the search goes in this order ([ALLOC-20]).
+    pub ranges: Vec<AddressRange>,
+    /// Automatic choice.
+    pub auto_assign: AutoAssign,
+    /// Addresses ending in .0 and .255.
+    pub buggy_addresses: BuggyAddresses,
+    /// Who may use it; `None` for everybody and unpinned.
+    pub allocation: Option<ServiceAllocation>,
+}
+
+/// Whether an address is one that old equipment mistakes for network or broadcast: IPv4 ending in .0 or .255.
+pub const fn is_buggy(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => matches!(v4.octets()[3], 0 | 255),
+        IpAddr::V6(_) => false,
+    }
+}
+
+impl Pool {
+    /// Whether the address belongs to the pool; one that it avoids does not.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let avoided = self.buggy_addresses == BuggyAddresses::Avoided && is_buggy(address);
+        !avoided && self.ranges.iter().any(|range| range.contains(address))
+    }
+
+    /// Whether a Service of this namespace with these labels may use the pool ([API-POOL-3] to [API-POOL-6]).
+    pub fn allows(&self, namespace: &str, labels: &Labels) -> bool {
+        self.allocation.as_ref().is_none_or(|allocation| {
+            let namespace_allowed = allocation.namespaces.as_ref().is_none_or(|allowed| allowed.contains(namespace));
+            let labels_allowed =
+                allocation.service_selectors.is_empty() || any_matches(&allocation.service_selectors, labels);
+            namespace_allowed && labels_allowed
+        })
+    }
+}

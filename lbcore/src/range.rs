@@ -1,0 +1,251 @@
+//! Address ranges: first and last address of one family, written as a CIDR or as `a-b` ([ADDR-1] to [ADDR-8]).
+
+use core::fmt;
+use core::str::FromStr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnetwork::IpNetwork;
+use thiserror::Error;
+
+use crate::family::IpFamily;
+
+/// A text or a pair of addresses that is no range.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum RangeError {
+    /// Neither `address/length` nor `first-last`.
+    #[error("{text:?} is not an address range: write ADDRESS/LENGTH or FIRST-LAST")]
+    Syntax {
+        /// What was given.
+        text: String,
+    },
+    /// A bare address ([ADDR-5]).
+    #[error("{address} has no prefix length: write {address}/{bits} for the single address")]
+    NoLength {
+        /// The address.
+        address: IpAddr,
+        /// The length that means one address.
+        bits: u8,
+    },
+    /// The prefix length is beyond the family's.
+    #[error("{text:?}: the prefix length must be between 0 and {bits}")]
+    Length {
+        /// What was given.
+        text: String,
+        /// The longest length of the family.
+        bits: u8,
+    },
+    /// The first address is above the last ([ADDR-3]).
+    #[error("{first}-{last}: the first address is above the last")]
+    Reversed {
+        /// The first as given.
+        first: IpAddr,
+        /// The last as given.
+        last: IpAddr,
+    },
+    /// The two ends are of different families ([D162-3]).
+    #[error("{first}-{last}: the two ends are of different address families")]
+    MixedFamilies {
+        /// The first as given.
+        first: IpAddr,
+        /// The last as given.
+        last: IpAddr,
+    },
+}
+
+/// A contiguous, non-empty range of addresses of one family, both ends included.
+///
+/// `Display` writes a CIDR where the range is one, else `first-last`; `FromStr` reads both.
+///
+/// # Examples
+/// ```
+/// use lbcore::range::AddressRange;
+///
+/// let range: AddressRange = "192.0.2.10 - 192.0.2.20".parse()?;
+/// assert!(range.contains("192.0.2.20".parse()?));
+/// assert_eq!(range.to_string(), "192.0.2.10-192.0.2.20");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// Source: [ADDR-1] to [ADDR-8].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AddressRange {
+    family: IpFamily,
+    first: u128,
+    last: u128,
+}
+
+/// The number of an address: its octets as one big-endian integer.
+pub const fn address_to_number(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(v4) => v4.to_bits() as u128,
+        IpAddr::V6(v6) => v6.to_bits(),
+    }
+}
+
+/// The address of a number; for IPv4 only the low 32 bits count.
+#[expect(clippy::cast_possible_truncation, reason = "IPv4 numbers fit in 32 bits by construction")]
+pub const fn number_to_address(family: IpFamily, number: u128) -> IpAddr {
+    match family {
+        IpFamily::V4 => IpAddr::V4(Ipv4Addr::from_bits(number as u32)),
+        IpFamily::V6 => IpAddr::V6(Ipv6Addr::from_bits(number)),
+    }
+}
+
+impl AddressRange {
+    /// Makes a range from its two ends.
+    ///
+    /// # Errors
+    /// [`RangeError::MixedFamilies`] or [`RangeError::Reversed`].
+    pub fn new(first: IpAddr, last: IpAddr) -> Result<Self, RangeError> {
+        let family = IpFamily::of(first);
+        if family != IpFamily::of(last) {
+            return Err(RangeError::MixedFamilies { first, last });
+        }
+        let (low, high) = (address_to_number(first), address_to_number(last));
+        if low > high {
+            return Err(RangeError::Reversed { first, last });
+        }
+        Ok(Self { family, first: low, last: high })
+    }
+
+    /// The family of both ends.
+    pub const fn family(&self) -> IpFamily {
+        self.family
+    }
+
+    /// The lowest address.
+    pub const fn first(&self) -> IpAddr {
+        number_to_address(self.family, self.first)
+    }
+
+    /// The highest address.
+    pub const fn last(&self) -> IpAddr {
+        number_to_address(self.family, self.last)
+    }
+
+    /// The lowest address as a number.
+    pub const fn first_number(&self) -> u128 {
+        self.first
+    }
+
+    /// The highest address as a number.
+    pub const fn last_number(&self) -> u128 {
+        self.last
+    }
+
+    /// Whether the address lies in the range.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let number = address_to_number(address);
+        IpFamily::of(address) == self.family && self.first <= number && number <= self.last
+    }
+
+    /// Whether the two have an address in common; families never overlap.
+    pub const fn overlaps(&self, other: &Self) -> bool {
+        matches!((self.family, other.family), (IpFamily::V4, IpFamily::V4) | (IpFamily::V6, IpFamily::V6))
+            && self.first <= other.last
+            && other.first <= self.last
+    }
+
+    /// The number of addresses, `u128::MAX` for the whole of IPv6 (which has one more).
+    pub const fn count(&self) -> u128 {
+        (self.last - self.first).saturating_add(1)
+    }
+
+    /// The prefix length of the CIDR that is exactly this range, if there is one.
+    pub fn prefix_length(&self) -> Option<u8> {
+        let span = self.last - self.first;
+        let host_bits = u8::try_from(span.trailing_ones()).ok()?;
+        let whole = span.checked_add(1).is_none_or(u128::is_power_of_two);
+        (whole && self.first & span == 0).then(|| self.family.bits() - host_bits)
+    }
+}
+
+impl fmt::Display for AddressRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.prefix_length() {
+            Some(length) => write!(f, "{}/{length}", self.first()),
+            None => write!(f, "{}-{}", self.first(), self.last()),
+        }
+    }
+}
+
+impl From<IpNetwork> for AddressRange {
+    fn from(network: IpNetwork) -> Self {
+        let (first, last) = match network {
+            IpNetwork::V4(v4) => (IpAddr::V4(v4.network()), IpAddr::V4(v4.broadcast())),
+            IpNetwork::V6(v6) => (IpAddr::V6(v6.network()), IpAddr::V6(v6.broadcast())),
+        };
+        Self { family: IpFamily::of(first), first: address_to_number(first), last: address_to_number(last) }
+    }
+}
+
+impl FromStr for AddressRange {
+    type Err = RangeError;
+
+    fn from_str(text: &str) -> Result<Self, RangeError> {
+        let syntax = || RangeError::Syntax { text: text.to_owned() };
+        if let Some((first, last)) = text.split_once('-') {
+            let first = first.trim().parse().map_err(|_| syntax())?;
+            let last = last.trim().parse().map_err(|_| syntax())?;
+            return Self::new(first, last);
+        }
+        let Some((address, length)) = text.split_once('/') else {
+            return Err(match text.parse::<IpAddr>() {
+                Ok(address) => RangeError::NoLength { address, bits: IpFamily::of(address).bits() },
+                Err(_) => syntax(),
+            });
+        };
+        let address: IpAddr = address.parse().map_err(|_| syntax())?;
+        if length.is_empty() || !length.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(syntax());
+        }
+        let bits = IpFamily::of(address).bits();
+        let too_long = || RangeError::Length { text: text.to_owned(), bits };
+        let length: u8 = length.parse().map_err(|_| too_long())?;
+        IpNetwork::new(address, length).map(Self::from).map_err(|_| too_long())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn range(text: &str) -> AddressRange {
+        text.parse().unwrap()
+    }
+
+    // [ADDR-1] to [ADDR-6], [VEC-RANGE]
+    #[test]
+    fn written_forms_are_read() {
+        assert_eq!(range("198.51.100.10/24"), range("198.51.100.0-198.51.100.255"));
+        assert_eq!(range("40.0.0.250 - 40.0.0.250").to_string(), "40.0.0.250/32");
+        assert_eq!(range("40.0.0.150-40.0.0.200").count(), 51);
+        assert_eq!(range("::/0").count(), u128::MAX);
+        assert_eq!(range("::/0").to_string(), "::/0");
+        assert_eq!(range("0.0.0.0/0").to_string(), "0.0.0.0/0");
+    }
+
+    #[test]
+    fn impossible_ranges_are_refused() {
+        for text in [
+            "1.2.3.10-1.2.3.1",
+            "10.0.0.5",
+            "100.200.300.400/24",
+            "1.2.3.0/33",
+            "10.0.0.1-fc00::5",
+            "::-0.0.0.0",
+            "a-b",
+            "",
+            "1.2.3.0/-1",
+            "1.2.3.0/+8",
+            "1.2.3.0/",
+            " 1.2.3.0/24",
+            "fe80::1%eth0/64",
+            "::/129",
+            "10.0.0.0/24/24",
+        ] {
+            assert!(text.parse::<AddressRange>().is_err(), "{text:?} was taken");
+        }
+    }
+}
