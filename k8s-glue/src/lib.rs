@@ -1,1 +1,3 @@
-//! The hosts of Ferrule.
+//! The hosts of Ferrule: the commands of the binary, and everything that knows Kubernetes objects.
+
+pub mod args;

@@ -1,2 +1,14 @@
-//! The binary `ferrule`.
-fn main() {}
+//! The binary `ferrule`: parse, call, print the error, map the exit code.
+
+use std::process::ExitCode;
+
+use k8s_glue::args::{self, Outcome};
+
+#[expect(clippy::print_stderr, reason = "the last error of the process has nowhere else to go")]
+fn main() -> ExitCode {
+    let outcome = args::parse(std::env::args_os()).and_then(args::dispatch).unwrap_or_else(|error| {
+        eprintln!("ferrule: {error:#}");
+        Outcome::InputBad
+    });
+    outcome.into()
+}

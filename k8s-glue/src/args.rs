@@ -1,0 +1,229 @@
+//! The command line: one struct a command, and the exit codes.
+//!
+//! Nothing here decides; each command lives in the module of its name.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// How a command ended; the numbers are part of the contract with scripts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// 0: done, the input is good.
+    Good,
+    /// 1: the input is bad, or a role failed to start.
+    InputBad,
+    /// 2: `plan --against` found a live address that moves or is lost.
+    AddressesMove,
+    /// 64: the command line is wrong.
+    Usage,
+    /// 70: a fault of our own.
+    OwnFault,
+}
+
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> Self {
+        Self::from(match outcome {
+            Outcome::Good => 0,
+            Outcome::InputBad => 1,
+            Outcome::AddressesMove => 2,
+            Outcome::Usage => 64,
+            Outcome::OwnFault => 70,
+        })
+    }
+}
+
+/// Load balancer addresses for clusters and hosts without a cloud: hands them out from pools and makes the network find them.
+#[derive(Debug, Parser)]
+#[command(
+    name = "ferrule",
+    version,
+    after_help = "Exit codes: 0 good, 1 bad input or failed start, 2 addresses move \
+    (plan --against), 64 wrong command line, 70 a fault of ferrule."
+)]
+pub struct CommandLine {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show what would happen, offline: addresses, layer 2 owners, BGP routes.
+    Plan(PlanArgs),
+    /// Check files and report every problem with its line and its mend.
+    Validate(ValidateArgs),
+}
+
+/// Where objects are read from; the same for every command that reads them.
+#[derive(Args, Clone, Debug)]
+pub struct InputArgs {
+    /// Files or folders of YAML or JSON (*.yaml, *.yml, *.json; folders are not searched deeper); `-` is standard input.
+    #[arg(short = 'f', long = "filename", value_name = "PATH", required = true, num_args = 1..)]
+    pub filenames: Vec<PathBuf>,
+
+    /// The install namespace: objects of metallb.io count only there, and without a namespace are there.
+    #[arg(long, value_name = "NS", default_value = "metallb-system")]
+    pub namespace: String,
+
+    /// Handle the Services of this class only (without: only Services without a class).
+    #[arg(long = "lb-class", visible_alias = "load-balancer-class", value_name = "CLASS")]
+    pub load_balancer_class: Option<String>,
+}
+
+/// `ferrule validate`.
+#[derive(Args, Clone, Debug)]
+pub struct ValidateArgs {
+    /// The objects.
+    #[command(flatten)]
+    pub input: InputArgs,
+
+    /// How to print the problems.
+    #[arg(short, long, value_enum, default_value_t = ValidateOutput::Text)]
+    pub output: ValidateOutput,
+}
+
+/// Formats of `ferrule validate`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ValidateOutput {
+    /// One line a problem, for people and editors.
+    Text,
+    /// One JSON object, for programs.
+    Json,
+}
+
+/// `ferrule plan`.
+#[derive(Args, Clone, Debug)]
+pub struct PlanArgs {
+    /// The objects.
+    #[command(flatten)]
+    pub input: InputArgs,
+
+    /// How to print the plan.
+    #[arg(short, long, value_enum, default_value_t = PlanOutput::Table)]
+    pub output: PlanOutput,
+
+    /// Print the difference to the plan of these files or folders (the state of now), and exit 2 when an address would move or be lost.
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    pub against: Vec<PathBuf>,
+
+    /// Use nodes with the label node.kubernetes.io/exclude-from-external-load-balancers all the same.
+    #[arg(long)]
+    pub ignore_exclude_lb: bool,
+
+    /// The nodes on which a speaker is alive (without: all nodes of the input).
+    #[arg(long = "live-node", value_name = "NAME", num_args = 1..)]
+    pub live_nodes: Option<Vec<String>>,
+}
+
+/// Formats of `ferrule plan`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PlanOutput {
+    /// Columns for people.
+    Table,
+    /// One JSON object, for programs.
+    Json,
+    /// The same as YAML.
+    Yaml,
+}
+
+/// `ferrule run`.
+#[derive(Args, Clone, Debug)]
+pub struct RunArgs {
+    /// The objects; the files are watched.
+    #[command(flatten)]
+    pub input: InputArgs,
+
+    /// Where allocations are kept, so that they survive a restart.
+    #[arg(long, value_name = "FILE", default_value = "/var/lib/ferrule/state.json")]
+    pub state: PathBuf,
+
+    /// The name of this node (without: the host's name).
+    #[arg(long, value_name = "NAME")]
+    pub node_name: Option<String>,
+
+    /// A label of this node; may be repeated.
+    #[arg(long = "node-label", value_name = "KEY=VALUE", value_parser = parse_label)]
+    pub node_labels: Vec<(String, String)>,
+
+    /// The file with the secret that all nodes of the segment share.
+    #[arg(long, value_name = "FILE")]
+    pub member_key_file: Option<PathBuf>,
+}
+
+/// `ferrule demo`.
+#[derive(Args, Clone, Debug)]
+pub struct DemoArgs {}
+
+fn parse_label(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("write KEY=VALUE".to_owned()),
+    }
+}
+
+/// What the command line asked for.
+#[derive(Debug)]
+pub enum Parsed {
+    /// Do this.
+    Command(Command),
+    /// Everything is said already (help, version, a usage error).
+    Answered(Outcome),
+}
+
+/// Reads the command line; help, version and usage errors are printed here.
+///
+/// # Errors
+/// Where the terminal cannot be written to.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed> {
+    match CommandLine::try_parse_from(arguments) {
+        Ok(line) => Ok(Parsed::Command(line.command)),
+        Err(answer) => {
+            answer.print()?;
+            // clap ends usage errors with 2, which `plan --against` needs for itself.
+            Ok(Parsed::Answered(if answer.use_stderr() { Outcome::Usage } else { Outcome::Good }))
+        }
+    }
+}
+
+/// Calls the command.
+///
+/// # Errors
+/// Whatever kept the command from doing its work.
+#[expect(clippy::needless_pass_by_value, reason = "each command takes its arguments whole")]
+pub fn dispatch(parsed: Parsed) -> Result<Outcome> {
+    match parsed {
+        Parsed::Answered(outcome) => Ok(outcome),
+        Parsed::Command(Command::Plan(_)) => anyhow::bail!("this build has no `plan`"),
+        Parsed::Command(Command::Validate(_)) => anyhow::bail!("this build has no `validate`"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn a_label_needs_a_key() {
+        assert_eq!(parse_label("zone=a=b"), Ok(("zone".to_owned(), "a=b".to_owned())));
+        assert!(parse_label("=a").is_err());
+        assert!(parse_label("zone").is_err());
+    }
+
+    #[test]
+    fn usage_errors_end_with_64() {
+        let parsed = parse(["ferrule", "plan", "--nonsense"].map(OsString::from)).unwrap();
+        assert!(matches!(parsed, Parsed::Answered(Outcome::Usage)), "{parsed:?}");
+    }
+}
