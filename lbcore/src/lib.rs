@@ -5,11 +5,14 @@
 #![forbid(unsafe_code)]
 
 pub mod announce;
+pub mod config;
 pub mod family;
 pub mod hash;
 pub mod labels;
 pub mod link;
+pub mod node;
 pub mod ownership;
+pub mod peer;
 pub mod pool;
 pub mod range;
 pub mod rng;
