@@ -22,6 +22,7 @@ impl IpFamily {
     }
 
     /// The other family.
+    #[must_use]
     pub const fn other(self) -> Self {
         match self {
             Self::V4 => Self::V6,

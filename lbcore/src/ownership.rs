@@ -18,7 +18,7 @@ use crate::link::{LinkIndex, MacAddr};
 /// Where a member frame goes on a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Destination {
-    /// The members' group: 224.0.0.254 (or ff02::114) under its multicast hardware address.
+    /// The members' group: 224.0.0.254 (or `ff02::114`) under its multicast hardware address.
     Group,
     /// The group's network address under the Ethernet broadcast address, for members that multicast does not reach ([OWN-11]).
     Broadcast,
