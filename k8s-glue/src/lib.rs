@@ -1,3 +1,4 @@
 //! The hosts of Ferrule: the commands of the binary, and everything that knows Kubernetes objects.
 
 pub mod args;
+pub mod manifest;

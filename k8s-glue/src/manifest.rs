@@ -1,0 +1,307 @@
+//! Text to documents: YAML and JSON, streams and lists, each object with the lines of its fields.
+//!
+//! Nothing outside of this file names the YAML crate; everything after it works on JSON values. A malformed document costs only
+//! itself ([`split`] cuts before anything is parsed), and no input panics, hangs or expands without bound.
+
+mod positions;
+mod settle;
+mod split;
+mod tree;
+
+use core::cell::Cell;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::de::DeserializeSeed;
+use serde_json::{Map, Value};
+use thiserror::Error;
+
+pub use positions::Positions;
+use settle::Settler;
+pub use settle::{Oddity, OddityKind};
+use tree::{Reader, Tree};
+
+/// No file is read beyond this: a configuration of a hundred thousand Services has less, a device file has no end.
+const FILE_LIMIT_BYTES: u64 = 512 << 20;
+/// How many values the aliases of one document may add to those written out.
+const ALIAS_ALLOWANCE: usize = 100_000;
+
+/// One object as read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Document {
+    /// The file, `<stdin>` for standard input.
+    pub file: Arc<str>,
+    /// The line of its first field, from 1.
+    pub line: usize,
+    /// The object: always a map.
+    pub value: Map<String, Value>,
+    /// Lines of its fields.
+    pub positions: Positions,
+    /// What is odd about the text; the fields are paths within this object.
+    pub oddities: Vec<Oddity>,
+}
+
+/// A text that could not be read; the other documents are not touched by it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Malformed {
+    /// The file, `<stdin>` for standard input.
+    pub file: Arc<str>,
+    /// The line, 1 where the whole file is concerned.
+    pub line: usize,
+    /// Why.
+    pub reason: ReadError,
+}
+
+/// Why a text could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// The file cannot be opened or read.
+    #[error("it cannot be read: {0}")]
+    Unreadable(String),
+    /// A folder without any file to read.
+    #[error("the folder holds no *.yaml, *.yml or *.json file")]
+    EmptyFolder,
+    /// More than this reader takes.
+    #[error("it is larger than {} MiB", FILE_LIMIT_BYTES >> 20)]
+    TooLarge,
+    /// Octets that are no UTF-8.
+    #[error("it is not UTF-8 text")]
+    NotText,
+    /// Not YAML, not JSON.
+    #[error("{0}")]
+    Syntax(String),
+    /// A document that is a list, a text or a number.
+    #[error("it is {0}, not an object")]
+    NotAnObject(&'static str),
+    /// `items` of a list that is no list of objects.
+    #[error("an item of the list is not an object")]
+    BadList,
+}
+
+impl ReadError {
+    /// How to mend it.
+    pub const fn fix(&self) -> &'static str {
+        match self {
+            Self::Unreadable(_) => "check the path and its permissions",
+            Self::EmptyFolder => "name a file, or put files with these endings in the folder",
+            Self::TooLarge => "split it into several files",
+            Self::NotText => "save it as UTF-8",
+            Self::Syntax(_) => "correct the YAML at this line; the other documents were read",
+            Self::NotAnObject(_) => "write an object with apiVersion, kind and metadata",
+            Self::BadList => "write objects with apiVersion, kind and metadata under items",
+        }
+    }
+}
+
+/// What was read.
+#[derive(Clone, Debug, Default)]
+pub struct Manifests {
+    /// The objects in the order read: files as given, documents as written.
+    pub documents: Vec<Document>,
+    /// What could not be read, in the same order.
+    pub malformed: Vec<Malformed>,
+}
+
+/// The files that a path stands for: itself, or the `*.yaml`, `*.yml` and `*.json` directly in the folder, sorted by name (as
+/// kubectl does; folders below it are not entered).
+///
+/// # Errors
+/// [`ReadError::Unreadable`] and [`ReadError::EmptyFolder`].
+pub fn files_of(path: &Path) -> Result<Vec<PathBuf>, ReadError> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let unreadable = |error: io::Error| ReadError::Unreadable(error.to_string());
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(unreadable)? {
+        let file = entry.map_err(unreadable)?.path();
+        let wanted =
+            file.extension().is_some_and(|ending| ["yaml", "yml", "json"].iter().any(|known| ending == *known));
+        if wanted && !file.is_dir() {
+            files.push(file);
+        }
+    }
+    files.sort();
+    if files.is_empty() { Err(ReadError::EmptyFolder) } else { Ok(files) }
+}
+
+/// Reads files and folders; `-` is standard input. A file named twice is read once.
+pub fn read_paths(paths: &[PathBuf]) -> Manifests {
+    let mut manifests = Manifests::default();
+    let mut seen: Vec<PathBuf> = Vec::new();
+    for path in paths {
+        let name: Arc<str> = path.to_string_lossy().into();
+        let files = match files_of(path) {
+            Ok(files) => files,
+            Err(reason) => {
+                manifests.malformed.push(Malformed { file: name, line: 1, reason });
+                continue;
+            }
+        };
+        for file in files {
+            if seen.contains(&file) {
+                continue;
+            }
+            let read = if file.as_os_str() == "-" { read_limited(io::stdin().lock()) } else { read_file(&file) };
+            let name: Arc<str> = if file.as_os_str() == "-" { "<stdin>".into() } else { file.to_string_lossy().into() };
+            match read {
+                Ok(bytes) => manifests.read_bytes(&name, &bytes),
+                Err(reason) => manifests.malformed.push(Malformed { file: name, line: 1, reason }),
+            }
+            seen.push(file);
+        }
+    }
+    manifests
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>, ReadError> {
+    read_limited(File::open(path).map_err(|error| ReadError::Unreadable(error.to_string()))?)
+}
+
+fn read_limited(source: impl Read) -> Result<Vec<u8>, ReadError> {
+    let mut bytes = Vec::new();
+    let read = source.take(FILE_LIMIT_BYTES + 1).read_to_end(&mut bytes);
+    let length = read.map_err(|error| ReadError::Unreadable(error.to_string()))?;
+    if length as u64 > FILE_LIMIT_BYTES { Err(ReadError::TooLarge) } else { Ok(bytes) }
+}
+
+impl Manifests {
+    /// Reads the documents of one text.
+    pub fn read_bytes(&mut self, file: &Arc<str>, bytes: &[u8]) {
+        for piece in split::documents(bytes) {
+            match core::str::from_utf8(piece.bytes) {
+                Ok(text) => {
+                    for (object, line) in split::json_objects(text, piece.line) {
+                        self.read_object(file, object, line);
+                    }
+                }
+                Err(error) => {
+                    let before = piece.bytes.get(..error.valid_up_to()).unwrap_or_default();
+                    let line = piece.line + before.split(|byte| *byte == b'\n').count() - 1;
+                    self.malformed.push(Malformed { file: Arc::clone(file), line, reason: ReadError::NotText });
+                }
+            }
+        }
+    }
+
+    fn read_object(&mut self, file: &Arc<str>, text: &str, line: usize) {
+        let tree = match parse(text, line) {
+            Ok(tree) => tree,
+            Err((line, message)) => {
+                let reason = ReadError::Syntax(message);
+                self.malformed.push(Malformed { file: Arc::clone(file), line, reason });
+                return;
+            }
+        };
+        let positions = Positions::of(text, line);
+        let mut settler = Settler { positions: &positions, oddities: Vec::new() };
+        let value = settler.settle(tree, positions.root_spot(), &mut String::new());
+        let oddities = settler.oddities;
+        let what = match value {
+            Value::Object(value) => {
+                let line = positions.first_line();
+                return self.add(Document { file: Arc::clone(file), line, value, positions, oddities });
+            }
+            // A document of comments only, or with nothing but its mark.
+            Value::Null => return,
+            Value::Array(_) => "a list",
+            Value::String(_) => "a text",
+            Value::Number(_) => "a number",
+            Value::Bool(_) => "a boolean",
+        };
+        let reason = ReadError::NotAnObject(what);
+        self.malformed.push(Malformed { file: Arc::clone(file), line: positions.first_line(), reason });
+    }
+
+    /// Adds an object, or the objects of a list in its place.
+    fn add(&mut self, document: Document) {
+        let kind = document.value.get("kind").and_then(Value::as_str).unwrap_or_default();
+        let is_list = kind.ends_with("List") && document.value.get("items").is_some_and(|items| !items.is_null());
+        if !is_list {
+            self.documents.push(document);
+            return;
+        }
+        let Document { file, line, mut value, positions, oddities } = document;
+        let api_version = value.get("apiVersion").cloned();
+        let item_kind = kind_of_items(value.get("kind"));
+        let Some(Value::Array(items)) = value.remove("items") else {
+            self.malformed.push(Malformed { file, line, reason: ReadError::BadList });
+            return;
+        };
+        for (index, item) in items.into_iter().enumerate() {
+            let positions = positions.item("items", index);
+            let line = positions.first_line();
+            let Value::Object(mut value) = item else {
+                self.malformed.push(Malformed { file: Arc::clone(&file), line, reason: ReadError::BadList });
+                continue;
+            };
+            // The API server leaves both out in the items of its typed lists.
+            if let (Some(api_version), Some(kind)) = (&api_version, &item_kind) {
+                value.entry("apiVersion").or_insert_with(|| api_version.clone());
+                value.entry("kind").or_insert_with(|| kind.clone());
+            }
+            let oddities = oddities_of_item(&oddities, index);
+            self.documents.push(Document { file: Arc::clone(&file), line, value, positions, oddities });
+        }
+    }
+}
+
+/// `Service` for `ServiceList`; nothing for `List`.
+fn kind_of_items(list_kind: Option<&Value>) -> Option<Value> {
+    let kind = list_kind?.as_str()?.strip_suffix("List")?;
+    (!kind.is_empty()).then(|| kind.into())
+}
+
+fn oddities_of_item(oddities: &[Oddity], index: usize) -> Vec<Oddity> {
+    let prefix = format!("items[{index}]");
+    let of_item = oddities.iter().filter_map(|oddity| {
+        let field = oddity.field.strip_prefix(&prefix)?;
+        Some(Oddity { field: field.strip_prefix('.').unwrap_or(field).to_owned(), ..oddity.clone() })
+    });
+    of_item.collect()
+}
+
+/// Parses one document; an error comes with its line in the file.
+fn parse(text: &str, line: usize) -> Result<Tree, (usize, String)> {
+    let budget = Cell::new(text.len().saturating_add(ALIAS_ALLOWANCE));
+    let reader = Reader { budget: &budget };
+    if text.starts_with('{') {
+        let mut json = serde_json::Deserializer::from_str(text);
+        if let Ok(tree) = reader.deserialize(&mut json)
+            && json.end().is_ok()
+        {
+            return Ok(tree);
+        }
+        // YAML's flow style begins with a brace too.
+        budget.set(text.len().saturating_add(ALIAS_ALLOWANCE));
+    }
+    reader.deserialize(serde_yaml::Deserializer::from_str(text)).map_err(|error| {
+        let place = error.location().map_or(1, |location| location.line());
+        (line + place.saturating_sub(1), without_place(&error.to_string()))
+    })
+}
+
+/// The message without its `at line 3 column 4`: those lines count from the document, not from the file.
+fn without_place(message: &str) -> String {
+    let mut kept = message;
+    if let Some((before, after)) = message.rsplit_once(" at line ")
+        && after.chars().all(|letter| letter.is_ascii_digit() || letter == ' ' || "column,".contains(letter))
+    {
+        kept = before;
+    }
+    kept.split(" at line ").next().unwrap_or(kept).to_owned()
+}
+
+/// Writes a value as YAML, for output.
+///
+/// # Errors
+/// Where the value cannot be written, which no JSON value is known to cause.
+pub fn to_yaml(value: &Value) -> Result<String, ReadError> {
+    serde_yaml::to_string(value).map_err(|error| ReadError::Syntax(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests;

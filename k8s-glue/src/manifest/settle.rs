@@ -1,0 +1,206 @@
+//! From a parsed tree to the JSON value that `kubectl` would send for the same text.
+//!
+//! kubectl reads YAML 1.1: `yes`, `no`, `on`, `off` are booleans, `0644` is octal, `1_000` is a number, `<<` merges. The parser
+//! reads 1.2, so plain scalars are read again here from the text as written. Numbers to the base of sixty stay text in both.
+
+use serde_json::{Map, Number, Value};
+
+use super::positions::{Positions, Spot};
+use super::tree::Tree;
+
+/// Something that was read but is surely not what was meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Oddity {
+    /// The field's path; empty for the whole document.
+    pub field: String,
+    /// The line in the file.
+    pub line: usize,
+    /// What it is.
+    pub kind: OddityKind,
+}
+
+/// Kinds of oddities.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OddityKind {
+    /// The key stands twice in one map; the last one counts.
+    DuplicateKey {
+        /// The line of the one that does not count.
+        first: usize,
+    },
+    /// A tag that has no meaning here.
+    Tag {
+        /// The tag without its exclamation mark.
+        name: String,
+    },
+}
+
+/// Walks tree and positions side by side.
+pub(super) struct Settler<'p> {
+    pub(super) positions: &'p Positions,
+    pub(super) oddities: Vec<Oddity>,
+}
+
+impl Settler<'_> {
+    pub(super) fn settle(&mut self, tree: Tree, spot: Option<&Spot>, path: &mut String) -> Value {
+        match tree {
+            Tree::Null => Value::Null,
+            Tree::Bool(value) => Value::Bool(value),
+            Tree::Number(number) => match plain(spot).and_then(integer) {
+                Some(exact) => Value::Number(exact),
+                None => Value::Number(number),
+            },
+            Tree::Text(text) => plain(spot).and_then(reread).unwrap_or(Value::String(text)),
+            Tree::List(items) => {
+                let settled = items.into_iter().enumerate().map(|(place, item)| {
+                    let length = path.len();
+                    path.push('[');
+                    path.push_str(&place.to_string());
+                    path.push(']');
+                    let spot = spot.and_then(|spot| self.positions.element(spot, place));
+                    let value = self.settle(item, spot, path);
+                    path.truncate(length);
+                    value
+                });
+                Value::Array(settled.collect())
+            }
+            Tree::Map(entries) => Value::Object(self.settle_map(entries, spot, path)),
+            Tree::Tagged(name, inner) => {
+                let line = self.positions.line_of(path);
+                self.oddities.push(Oddity { field: path.clone(), line, kind: OddityKind::Tag { name } });
+                self.settle(*inner, spot, path)
+            }
+        }
+    }
+
+    fn settle_map(
+        &mut self,
+        entries: Vec<(String, Tree)>,
+        spot: Option<&Spot>,
+        path: &mut String,
+    ) -> Map<String, Value> {
+        let mut map = Map::new();
+        let mut lines: Map<String, Value> = Map::new();
+        let mut merged = Vec::new();
+        for (place, (key, tree)) in entries.into_iter().enumerate() {
+            let entry = spot.and_then(|spot| self.positions.entry(spot, place)).filter(|(entry, _)| *entry.key == *key);
+            let length = path.len();
+            push_key(path, &key);
+            let line = entry.map_or_else(|| self.positions.line_of(path), |(entry, _)| entry.line);
+            let value = self.settle(tree, entry.and_then(|(_, spot)| spot), path);
+            if key == "<<" && (value.is_object() || value.is_array()) {
+                merged.push(value);
+            } else {
+                if let Some(first) = lines.insert(key.clone(), line.into()) {
+                    let first = first.as_u64().and_then(|first| usize::try_from(first).ok()).unwrap_or(line);
+                    self.oddities.push(Oddity { field: path.clone(), line, kind: OddityKind::DuplicateKey { first } });
+                }
+                map.insert(key, value);
+            }
+            path.truncate(length);
+        }
+        for source in merged {
+            merge(&mut map, source);
+        }
+        map
+    }
+}
+
+/// Appends a key to a path: with a dot, or in brackets where it holds dots itself.
+pub(super) fn push_key(path: &mut String, key: &str) {
+    if key.contains('.') {
+        path.push('[');
+        path.push_str(key);
+        path.push(']');
+    } else {
+        if !path.is_empty() {
+            path.push('.');
+        }
+        path.push_str(key);
+    }
+}
+
+/// Fills in what the map lacks; of several sources the first wins.
+fn merge(map: &mut Map<String, Value>, source: Value) {
+    match source {
+        Value::Object(entries) => {
+            for (key, value) in entries {
+                map.entry(key).or_insert(value);
+            }
+        }
+        Value::Array(sources) => {
+            for source in sources {
+                merge(map, source);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+fn plain(spot: Option<&Spot>) -> Option<&str> {
+    match spot? {
+        Spot::Scalar { plain, .. } => plain.as_deref(),
+        Spot::List { .. } | Spot::Map { .. } | Spot::Alias { .. } => None,
+    }
+}
+
+/// What YAML 1.1 makes of a plain scalar that YAML 1.2 calls text.
+fn reread(text: &str) -> Option<Value> {
+    match text {
+        "y" | "Y" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" => Some(Value::Bool(true)),
+        "n" | "N" | "no" | "No" | "NO" | "off" | "Off" | "OFF" => Some(Value::Bool(false)),
+        _ => integer(text).map(Value::Number),
+    }
+}
+
+/// Integers with a sign, a base (`0x`, `0o`, `0b`, or a leading zero for octal) and underscores between digits.
+fn integer(text: &str) -> Option<Number> {
+    let (negative, digits) = match text.strip_prefix('-') {
+        Some(digits) => (true, digits),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let digits: String = digits.chars().filter(|digit| *digit != '_').collect();
+    let (radix, digits) = match digits.as_bytes() {
+        [b'0', b'x' | b'X', ..] => (16, digits.get(2..)?),
+        [b'0', b'o' | b'O', ..] => (8, digits.get(2..)?),
+        [b'0', b'b' | b'B', ..] => (2, digits.get(2..)?),
+        [b'0', _, ..] => (8, digits.get(1..)?),
+        _ => (10, digits.as_str()),
+    };
+    if !digits.starts_with(|digit: char| digit.is_ascii_hexdigit()) {
+        return None;
+    }
+    if negative {
+        i64::from_str_radix(&format!("-{digits}"), radix).ok().map(Number::from)
+    } else {
+        u64::from_str_radix(digits, radix).ok().map(Number::from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers_are_read_as_kubectl_reads_them() {
+        for (text, expected) in [
+            ("0644", Some(420)),
+            ("0o644", Some(420)),
+            ("0x1F", Some(31)),
+            ("0b11", Some(3)),
+            ("1_000", Some(1000)),
+            ("+7", Some(7)),
+            ("0", Some(0)),
+            ("64500:59", None),
+            ("", None),
+            ("-", None),
+            ("_", None),
+            ("0x", None),
+            ("089", None),
+            ("1.5", None),
+            ("--1", None),
+        ] {
+            assert_eq!(integer(text), expected.map(Number::from), "{text:?}");
+        }
+        assert_eq!(integer("-010"), Some(Number::from(-8)));
+    }
+}

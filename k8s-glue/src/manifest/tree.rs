@@ -1,0 +1,138 @@
+//! A document as its parser sees it: entries in the order written, repeated keys and tags kept.
+//!
+//! `serde_json::Value` would lose both, and a parser's own value type refuses repeated keys with the wrong line. Any serde
+//! format can be read into a [`Tree`]; the budget bounds what aliases may expand to.
+
+use core::cell::Cell;
+use core::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, VariantAccess, Visitor};
+use serde_json::Number;
+
+/// A value.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Tree {
+    Null,
+    Bool(bool),
+    Number(Number),
+    Text(String),
+    List(Vec<Self>),
+    /// Entries as written; a key may occur again.
+    Map(Vec<(String, Self)>),
+    /// A value with a tag that is not of YAML's core.
+    Tagged(String, Box<Self>),
+}
+
+/// Reads one value; every value read takes one from the budget.
+#[derive(Clone, Copy)]
+pub(super) struct Reader<'b> {
+    pub(super) budget: &'b Cell<usize>,
+}
+
+impl<'de> DeserializeSeed<'de> for Reader<'_> {
+    type Value = Tree;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Tree, D::Error> {
+        let left = self.budget.get().checked_sub(1);
+        self.budget.set(left.ok_or_else(|| D::Error::custom("its aliases expand to too many values"))?);
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Reader<'_> {
+    type Value = Tree;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Tree, E> {
+        Ok(Tree::Null)
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Tree, E> {
+        Ok(Tree::Bool(value))
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Tree, E> {
+        Ok(Tree::Number(value.into()))
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Tree, E> {
+        Ok(Tree::Number(value.into()))
+    }
+
+    fn visit_i128<E: Error>(self, value: i128) -> Result<Tree, E> {
+        Ok(Tree::Text(value.to_string()))
+    }
+
+    fn visit_u128<E: Error>(self, value: u128) -> Result<Tree, E> {
+        Ok(Tree::Text(value.to_string()))
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Tree, E> {
+        // JSON knows neither infinity nor not-a-number; as text they fail every field that wants a number.
+        Ok(Number::from_f64(value).map_or_else(|| Tree::Text(value.to_string()), Tree::Number))
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<Tree, E> {
+        Ok(Tree::Text(value.to_owned()))
+    }
+
+    fn visit_string<E: Error>(self, value: String) -> Result<Tree, E> {
+        Ok(Tree::Text(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Tree, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element_seed(self)? {
+            list.push(item);
+        }
+        Ok(Tree::List(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Tree, A::Error> {
+        let mut map = Vec::new();
+        while let Some(key) = entries.next_key_seed(self)? {
+            let key = match key {
+                Tree::Text(text) => text,
+                Tree::Null => "null".to_owned(),
+                Tree::Bool(value) => value.to_string(),
+                Tree::Number(number) => number.to_string(),
+                Tree::List(_) | Tree::Map(_) | Tree::Tagged(..) => {
+                    return Err(A::Error::custom("a key must be a text, not a list or a map"));
+                }
+            };
+            map.push((key, entries.next_value_seed(self)?));
+        }
+        Ok(Tree::Map(map))
+    }
+
+    fn visit_enum<A: EnumAccess<'de>>(self, tagged: A) -> Result<Tree, A::Error> {
+        let (tag, content) = tagged.variant_seed(Tag)?;
+        Ok(Tree::Tagged(tag, Box::new(content.newtype_variant_seed(self)?)))
+    }
+}
+
+/// Reads the name of a tag.
+struct Tag;
+
+impl<'de> DeserializeSeed<'de> for Tag {
+    type Value = String;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<String, D::Error> {
+        deserializer.deserialize_identifier(self)
+    }
+}
+
+impl Visitor<'_> for Tag {
+    type Value = String;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a tag")
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<String, E> {
+        Ok(value.to_owned())
+    }
+}
