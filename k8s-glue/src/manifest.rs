@@ -3,6 +3,7 @@
 //! Nothing outside of this file names the YAML crate; everything after it works on JSON values. A malformed document costs only
 //! itself ([`split`] cuts before anything is parsed), and no input panics, hangs or expands without bound.
 
+mod emit;
 mod positions;
 mod settle;
 mod split;
@@ -295,12 +296,9 @@ fn without_place(message: &str) -> String {
     kept.split(" at line ").next().unwrap_or(kept).to_owned()
 }
 
-/// Writes a value as YAML, for output.
-///
-/// # Errors
-/// Where the value cannot be written, which no JSON value is known to cause.
-pub fn to_yaml(value: &Value) -> Result<String, ReadError> {
-    serde_yaml::to_string(value).map_err(|error| ReadError::Syntax(error.to_string()))
+/// Writes a value as YAML in block style, as one document without its mark.
+pub fn to_yaml(value: &Value) -> String {
+    emit::document(value)
 }
 
 #[cfg(test)]

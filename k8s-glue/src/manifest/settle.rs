@@ -144,7 +144,7 @@ fn plain(spot: Option<&Spot>) -> Option<&str> {
 }
 
 /// What YAML 1.1 makes of a plain scalar that YAML 1.2 calls text.
-fn reread(text: &str) -> Option<Value> {
+pub(super) fn reread(text: &str) -> Option<Value> {
     match text {
         "y" | "Y" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" => Some(Value::Bool(true)),
         "n" | "N" | "no" | "No" | "NO" | "off" | "Off" | "OFF" => Some(Value::Bool(false)),

@@ -240,11 +240,31 @@ proptest! {
     }
 
     #[test]
-    fn json_survives_the_way_through_yaml(numbers in prop::collection::vec(any::<i64>(), 0..8), text in ".{0,40}") {
-        let value = json!({"numbers": numbers, "text": text});
-        let yaml = to_yaml(&value).unwrap();
+    fn values_survive_the_way_through_yaml(value in any_object()) {
+        let yaml = to_yaml(&value);
         let manifests = read(&yaml);
         prop_assert_eq!(manifests.documents.len(), 1, "{}", yaml);
         prop_assert_eq!(Value::Object(manifests.documents[0].value.clone()), value);
     }
+}
+
+/// Objects of a few levels, with texts that look like something else.
+fn any_object() -> impl Strategy<Value = Value> {
+    let text = prop_oneof![".{0,20}", "[yYnNoOfFeEsSx0-9_:~. -]{1,5}", "[a-z]{1,8}"];
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        text.clone().prop_map(Value::from),
+    ];
+    let nested = leaf.prop_recursive(3, 20, 4, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::btree_map("[a-z.]{1,6}|.{1,4}", inner, 0..4)
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
+        ]
+    });
+    nested
+        .prop_map(|value| json!({"value": value}))
+        .prop_filter("a merge is no value", |value| !value.to_string().contains("<<"))
 }
