@@ -4,13 +4,16 @@
 //! caller hands in, everything that shall be done is a value that it gets back. It knows no Kubernetes and no packet.
 #![forbid(unsafe_code)]
 
+pub mod advertisement;
 pub mod announce;
+pub mod community;
 pub mod config;
 pub mod family;
 pub mod hash;
 pub mod labels;
 pub mod link;
 pub mod node;
+pub(crate) mod node_set;
 pub mod ownership;
 pub mod peer;
 pub mod pool;

@@ -142,7 +142,7 @@ categories! {
     /// An alias that nobody defines ([COMM-5]).
     UnknownCommunity => "unknown-community",
     /// A reference to a pool that does not exist; a warning ([CFG-42]).
-    UnknownPool => "unknown-pool",
+    NoSuchPool => "no-such-pool",
     /// A reference to a peer that does not exist; a warning ([CFG-42]).
     UnknownPeer => "unknown-peer",
     /// A feature that the engine chosen lacks.

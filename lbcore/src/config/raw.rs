@@ -47,7 +47,7 @@ pub struct RawConfig {
 }
 
 /// A label selector as written ([API-GEN-6]).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RawSelector {
     /// `matchLabels`.
     pub match_labels: BTreeMap<String, String>,
@@ -56,7 +56,7 @@ pub struct RawSelector {
 }
 
 /// One expression of a selector as written.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RawRequirement {
     /// `key`; empty where absent.
     pub key: String,
