@@ -10,6 +10,7 @@ pub mod community;
 pub mod config;
 pub mod family;
 pub mod hash;
+pub mod interval;
 pub mod labels;
 pub mod link;
 pub mod node;
