@@ -22,3 +22,4 @@ pub mod range;
 pub mod rng;
 pub mod service;
 pub mod time;
+pub mod usage;
