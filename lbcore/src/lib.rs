@@ -21,5 +21,6 @@ pub mod pool;
 pub mod range;
 pub mod rng;
 pub mod service;
+pub mod sharing;
 pub mod time;
 pub mod usage;
