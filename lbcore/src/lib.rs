@@ -4,6 +4,7 @@
 //! caller hands in, everything that shall be done is a value that it gets back. It knows no Kubernetes and no packet.
 #![forbid(unsafe_code)]
 
+pub mod addresses;
 pub mod advertisement;
 pub mod announce;
 pub mod community;
@@ -19,6 +20,7 @@ pub mod ownership;
 pub mod peer;
 pub mod pool;
 pub mod range;
+pub mod request;
 pub mod rng;
 pub mod service;
 pub mod sharing;
