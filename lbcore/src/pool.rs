@@ -39,6 +39,15 @@ pub struct ServiceAllocation {
     pub service_selectors: Vec<Selector>,
 }
 
+/// What restriction of a pool keeps a Service out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PoolRestriction {
+    /// Its namespaces ([API-POOL-3]).
+    Namespace,
+    /// Its service selectors ([API-POOL-4]).
+    ServiceLabels,
+}
+
 /// A pool, checked: at least one range, none overlapping another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pool {
@@ -67,17 +76,29 @@ pub const fn is_buggy(address: IpAddr) -> bool {
 impl Pool {
     /// Whether the address belongs to the pool; one that it avoids does not.
     pub fn contains(&self, address: IpAddr) -> bool {
-        let avoided = self.buggy_addresses == BuggyAddresses::Avoided && is_buggy(address);
-        !avoided && self.ranges.iter().any(|range| range.contains(address))
+        !self.avoids(address) && self.ranges.iter().any(|range| range.contains(address))
+    }
+
+    /// Whether the pool leaves such an address out, should it lie in one of its ranges.
+    pub fn avoids(&self, address: IpAddr) -> bool {
+        self.buggy_addresses == BuggyAddresses::Avoided && is_buggy(address)
     }
 
     /// Whether a Service of this namespace with these labels may use the pool ([API-POOL-3] to [API-POOL-6]).
     pub fn allows(&self, namespace: &str, labels: &Labels) -> bool {
-        self.allocation.as_ref().is_none_or(|allocation| {
-            let namespace_allowed = allocation.namespaces.as_ref().is_none_or(|allowed| allowed.contains(namespace));
-            let labels_allowed =
-                allocation.service_selectors.is_empty() || any_matches(&allocation.service_selectors, labels);
-            namespace_allowed && labels_allowed
-        })
+        self.restriction(namespace, labels).is_none()
+    }
+
+    /// What keeps a Service of this namespace with these labels out of the pool, if anything does.
+    pub fn restriction(&self, namespace: &str, labels: &Labels) -> Option<PoolRestriction> {
+        let allocation = self.allocation.as_ref()?;
+        let selectors = &allocation.service_selectors;
+        if allocation.namespaces.as_ref().is_some_and(|allowed| !allowed.contains(namespace)) {
+            Some(PoolRestriction::Namespace)
+        } else if !selectors.is_empty() && !any_matches(selectors, labels) {
+            Some(PoolRestriction::ServiceLabels)
+        } else {
+            None
+        }
     }
 }

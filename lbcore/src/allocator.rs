@@ -1,0 +1,418 @@
+//! Which Service holds which address: allocate, assign, release, replace the pools ([ALLOC-1] to [ALLOC-51]).
+//!
+//! Every answer is that of the plain rule "the lowest usable address in the order of the pool" ([ALLOC-20], [ALLOC-21]); what it costs
+//! depends neither on how large the ranges are nor on how full they are. The files: `index.rs` holds the maps and the two changes
+//! that keep them in step, `space.rs` the addresses of one pool, `roster.rs` the Services, `choice.rs` the search, `outcome.rs` the
+//! answers.
+//!
+//! Invariants (checked in debug builds for the Service that changed, and over everything by the property test): each address that a
+//! Service holds lists it as a user, and no other address does; a used address is not free; all addresses of a Service are in one pool.
+
+mod choice;
+mod index;
+mod outcome;
+mod roster;
+mod space;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+pub use self::outcome::{
+    Change, Grant, NeededFamilies, NoAddress, PoolRange, PoolsError, PoolsReplaced, Reserved, TriedPools,
+};
+pub use self::roster::ServiceId;
+
+use crate::addresses::ServiceAddresses;
+use crate::family::IpFamily;
+use crate::pool::Pool;
+use crate::range::number_to_address;
+use crate::request::{ServiceRequest, ServiceTerms};
+use crate::service::{PoolName, ServiceKey};
+use crate::sharing::SharingTerms;
+use crate::usage::PoolUsage;
+
+use self::index::{Index, Pools};
+use self::roster::{Holding, Placement, SlotNumber};
+
+/// What a Service holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allocation<'a> {
+    /// The pool that holds all of the addresses.
+    pub pool: &'a PoolName,
+    /// The addresses in order.
+    pub addresses: &'a ServiceAddresses,
+    /// The terms on which it holds them.
+    pub sharing: &'a SharingTerms,
+}
+
+/// Hands out addresses of pools to Services and remembers who has which.
+///
+/// # Examples
+/// ```
+/// use lbcore::allocator::Allocator;
+/// use lbcore::family::{IpFamily, ServiceFamilies};
+/// use lbcore::labels::Labels;
+/// use lbcore::pool::{AutoAssign, BuggyAddresses, Pool};
+/// use lbcore::request::ServiceRequest;
+///
+/// let mut allocator = Allocator::default();
+/// allocator.replace_pools([Pool {
+///     name: "public".parse()?,
+///     labels: Labels::new(),
+///     ranges: vec!["192.0.2.0/24".parse()?],
+///     auto_assign: AutoAssign::Enabled,
+///     buggy_addresses: BuggyAddresses::Avoided,
+///     allocation: None,
+/// }])?;
+/// let web = allocator.intern(&"shop/web".parse()?);
+/// let grant = allocator.allocate(web, &ServiceRequest::new(ServiceFamilies::Single(IpFamily::V4)))?;
+/// assert_eq!(grant.addresses.to_string(), "192.0.2.1");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// Source: [ALLOC-1] to [ALLOC-51].
+#[derive(Clone, Debug, Default)]
+pub struct Allocator {
+    index: Index,
+    freed_generation: u64,
+}
+
+impl Allocator {
+    /// The id of a Service, by which every call is cheapest. The Service is known until [`Self::forget`].
+    pub fn intern(&mut self, key: &ServiceKey) -> ServiceId {
+        self.index.roster.intern(key)
+    }
+
+    /// The id of a Service that is known.
+    pub fn find(&self, key: &ServiceKey) -> Option<ServiceId> {
+        self.index.roster.find(key)
+    }
+
+    /// The key of a Service; `None` for a stale id.
+    pub fn key(&self, id: ServiceId) -> Option<&ServiceKey> {
+        self.index.roster.slot(id).map(|slot| self.index.roster.key(slot))
+    }
+
+    /// Releases what a Service holds and gives its id up. A stale id does nothing.
+    pub fn forget(&mut self, id: ServiceId) -> Option<ServiceAddresses> {
+        let released = self.release(id);
+        if let Some(slot) = self.index.roster.slot(id) {
+            self.index.roster.forget(slot);
+        }
+        released
+    }
+
+    /// Like [`Self::forget`], by key.
+    pub fn forget_by_key(&mut self, key: &ServiceKey) -> Option<ServiceAddresses> {
+        self.find(key).and_then(|id| self.forget(id))
+    }
+
+    /// Gives a Service what it asks for: its requested addresses, else the lowest usable ones of the requested pool, else of the best
+    /// pool. Addresses that it holds are given up for the new ones, and count as free in the search; on refusal it keeps them.
+    ///
+    /// # Errors
+    /// Why there is no address; nothing is changed then.
+    ///
+    /// Source: [CTRL-50] to [CTRL-53], [ALLOC-20] to [ALLOC-38].
+    pub fn allocate(&mut self, id: ServiceId, request: &ServiceRequest) -> Result<Grant, NoAddress> {
+        let slot = self.index.roster.slot(id).ok_or(NoAddress::Forgotten)?;
+        if self.index.pools.is_empty() {
+            return Err(NoAddress::NoPools);
+        }
+        if let Some(addresses) = request.addresses {
+            return self.allocate_requested(slot, request, addresses);
+        }
+        let before = self.index.detach(slot);
+        let chosen = choice::choose(&self.index, self.index.roster.key(slot), request);
+        match chosen {
+            Ok(placement) => Ok(self.hold(slot, before, placement, &request.terms.sharing)),
+            Err(reason) => {
+                if let Some(holding) = before {
+                    self.index.attach(slot, holding);
+                }
+                self.check(slot);
+                Err(reason)
+            }
+        }
+    }
+
+    /// Like [`Self::allocate`], by key.
+    ///
+    /// # Errors
+    /// As [`Self::allocate`].
+    pub fn allocate_by_key(&mut self, key: &ServiceKey, request: &ServiceRequest) -> Result<Grant, NoAddress> {
+        let id = self.intern(key);
+        self.allocate(id, request)
+    }
+
+    /// [CTRL-51]: all of the requested addresses, of just the Service's families, or none.
+    fn allocate_requested(
+        &mut self,
+        slot: SlotNumber,
+        request: &ServiceRequest,
+        addresses: ServiceAddresses,
+    ) -> Result<Grant, NoAddress> {
+        if !addresses.are_of(request.families) {
+            return Err(NoAddress::FamilyMismatch { addresses, families: request.families });
+        }
+        if let Some(requested) = &request.pool {
+            if self.index.pools.number(requested).is_none() {
+                return Err(NoAddress::NoSuchPool { pool: requested.clone() });
+            }
+            for address in addresses.iter() {
+                let (pool, _) = self.index.pools.find(address)?;
+                let found = self.index.pools.name(pool);
+                if found != requested {
+                    return Err(NoAddress::PoolMismatch {
+                        address,
+                        found: found.clone(),
+                        requested: requested.clone(),
+                    });
+                }
+            }
+        }
+        self.assign_slot(slot, &request.terms, addresses)
+    }
+
+    /// Gives a Service just these addresses, in this order, in place of any it holds. `autoAssign` does not matter ([ALLOC-13]).
+    /// Repeating it changes nothing ([ALLOC-15]).
+    ///
+    /// # Errors
+    /// Why it cannot have them; nothing is changed then.
+    ///
+    /// Source: [ALLOC-12] to [ALLOC-15].
+    pub fn assign(&mut self, id: ServiceId, terms: &ServiceTerms, addresses: &[IpAddr]) -> Result<Grant, NoAddress> {
+        let slot = self.index.roster.slot(id).ok_or(NoAddress::Forgotten)?;
+        self.assign_slot(slot, terms, ServiceAddresses::new(addresses)?)
+    }
+
+    /// Like [`Self::assign`], by key.
+    ///
+    /// # Errors
+    /// As [`Self::assign`].
+    pub fn assign_by_key(
+        &mut self,
+        key: &ServiceKey,
+        terms: &ServiceTerms,
+        addresses: &[IpAddr],
+    ) -> Result<Grant, NoAddress> {
+        let id = self.intern(key);
+        self.assign(id, terms, addresses)
+    }
+
+    fn assign_slot(
+        &mut self,
+        slot: SlotNumber,
+        terms: &ServiceTerms,
+        addresses: ServiceAddresses,
+    ) -> Result<Grant, NoAddress> {
+        let placement = self.index.pools.place(addresses)?;
+        self.admit(slot, terms, &placement)?;
+        let held = self.index.roster.holding(slot);
+        if held.is_some_and(|holding| placement.is_held_as(&terms.sharing, holding)) {
+            let pool = self.index.pools.name(placement.pool).clone();
+            return Ok(Grant { pool, addresses, change: Change::Unchanged });
+        }
+        let before = self.index.detach(slot);
+        Ok(self.hold(slot, before, placement, &terms.sharing))
+    }
+
+    /// Whether a Service may hold a placement: the pool serves it, nobody else holds an address, and those who use one share it.
+    fn admit(&self, slot: SlotNumber, terms: &ServiceTerms, placement: &Placement) -> Result<(), NoAddress> {
+        let key = self.index.roster.key(slot);
+        let Some(space) = self.index.pools.space(placement.pool) else { return Err(NoAddress::NoPools) };
+        if let Some(restriction) = space.pool.restriction(key.namespace(), &terms.labels) {
+            return Err(NoAddress::PoolNotAllowed { pool: space.pool.name.clone(), restriction });
+        }
+        for (place, address) in placement.places().zip(placement.addresses.iter()) {
+            if let Some(holder) = self.index.reservation(address) {
+                return Err(NoAddress::Reserved { address, holder: Arc::clone(holder) });
+            }
+            space
+                .admits(place, slot, &terms.sharing, &self.index.roster)
+                .map_err(|(holder, conflict)| NoAddress::SharingConflict { address, holder, conflict })?;
+        }
+        Ok(())
+    }
+
+    /// Enters a placement for a Service that was detached from `before`.
+    fn hold(
+        &mut self,
+        slot: SlotNumber,
+        before: Option<Holding>,
+        placement: Placement,
+        sharing: &SharingTerms,
+    ) -> Grant {
+        let change = match &before {
+            Some(held) if placement.is_held_as(sharing, held) => Change::Unchanged,
+            _ => Change::Changed,
+        };
+        if before.is_some_and(|held| frees(&held, &placement, sharing)) {
+            self.freed_generation += 1;
+        }
+        self.index.attach(slot, Holding { placement, sharing: sharing.clone() });
+        self.check(slot);
+        Grant { pool: self.index.pools.name(placement.pool).clone(), addresses: placement.addresses, change }
+    }
+
+    /// Adds an address of the other family, from the same pool, after the one that a Service holds.
+    ///
+    /// # Errors
+    /// Why there is none; nothing is changed then.
+    ///
+    /// Source: [ALLOC-33].
+    pub fn add_family(&mut self, id: ServiceId, terms: &ServiceTerms) -> Result<Grant, NoAddress> {
+        let slot = self.index.roster.slot(id).ok_or(NoAddress::Forgotten)?;
+        let Some(held) = self.index.roster.holding(slot) else { return Err(NoAddress::NothingToAddTo) };
+        let (number, addresses) = (held.placement.pool, held.placement.addresses);
+        let ([first], Some(space)) = (addresses.as_slice(), self.index.pools.space(number)) else {
+            return Err(NoAddress::NothingToAddTo);
+        };
+        let family = IpFamily::of(*first).other();
+        let Some(place) = choice::lowest(&self.index, space, family, &terms.sharing) else {
+            let (pool, needed) = (space.pool.name.clone(), NeededFamilies::One(family));
+            let has_family = space.has_family(family);
+            return Err(if has_family {
+                NoAddress::PoolExhausted { pool, needed }
+            } else {
+                NoAddress::FamilyNotInPool { pool, needed }
+            });
+        };
+        let added = number_to_address(family, place.number);
+        let both = ServiceAddresses::new(&[*first, added])?;
+        self.assign_slot(slot, terms, both)
+    }
+
+    /// Takes away what a Service holds; gives back what it was.
+    pub fn release(&mut self, id: ServiceId) -> Option<ServiceAddresses> {
+        let slot = self.index.roster.slot(id)?;
+        let held = self.index.detach(slot)?;
+        self.freed_generation += 1;
+        Some(held.placement.addresses)
+    }
+
+    /// Like [`Self::release`], by key.
+    pub fn release_by_key(&mut self, key: &ServiceKey) -> Option<ServiceAddresses> {
+        self.find(key).and_then(|id| self.release(id))
+    }
+
+    /// Uses these pools from now on. Services keep addresses that are still all in one pool, without a look at whether that pool
+    /// serves them: assigning anew finds out.
+    ///
+    /// # Errors
+    /// [`PoolsError`] where a name or an address is there twice; the pools are then as before.
+    ///
+    /// Source: [ALLOC-39].
+    pub fn replace_pools(&mut self, pools: impl IntoIterator<Item = Pool>) -> Result<PoolsReplaced, PoolsError> {
+        let pools: Vec<Pool> = pools.into_iter().collect();
+        let mut replaced = PoolsReplaced::default();
+        if !self.index.pools.redescribe(&pools) {
+            let mut told = Vec::new();
+            self.index.replace_pools(Pools::new(pools)?, |slot, pool| told.push((slot, pool)));
+            for (slot, pool) in told {
+                let key = self.index.roster.key(slot).clone();
+                match pool {
+                    Some(pool) => replaced.moved.push((key, pool)),
+                    None => replaced.released.push(key),
+                }
+            }
+            replaced.released.sort_unstable();
+            replaced.moved.sort_unstable();
+        }
+        // New ranges and new restrictions both can make room for who waits.
+        self.freed_generation += 1;
+        Ok(replaced)
+    }
+
+    /// Withholds an address that somebody outside holds, whether or not a pool contains it now. `holder` is how refusals name them.
+    pub fn reserve(&mut self, address: IpAddr, holder: impl Into<Arc<str>>) -> Reserved {
+        self.index.reserve(address, holder.into());
+        match self.users_of(address) {
+            users if users.is_empty() => Reserved::Free,
+            users => Reserved::InUseBy(users),
+        }
+    }
+
+    /// Lets go of a reserved address. False where it was not reserved.
+    pub fn unreserve(&mut self, address: IpAddr) -> bool {
+        let was_reserved = self.index.unreserve(address);
+        self.freed_generation += u64::from(was_reserved);
+        was_reserved
+    }
+
+    /// The reserved addresses and who holds them, in order of address.
+    pub fn reservations(&self) -> impl Iterator<Item = (IpAddr, &str)> {
+        self.index.reservations()
+    }
+
+    /// What a Service holds.
+    pub fn allocation(&self, id: ServiceId) -> Option<Allocation<'_>> {
+        let holding = self.index.roster.holding(self.index.roster.slot(id)?)?;
+        Some(Allocation {
+            pool: self.index.pools.name(holding.placement.pool),
+            addresses: &holding.placement.addresses,
+            sharing: &holding.sharing,
+        })
+    }
+
+    /// Like [`Self::allocation`], by key.
+    pub fn allocation_by_key(&self, key: &ServiceKey) -> Option<Allocation<'_>> {
+        self.find(key).and_then(|id| self.allocation(id))
+    }
+
+    /// The Services that hold an address, sorted.
+    pub fn users_of(&self, address: IpAddr) -> Vec<ServiceKey> {
+        let Ok((number, place)) = self.index.pools.find(address) else { return Vec::new() };
+        self.index.pools.space(number).map(|space| space.user_keys(place, &self.index.roster)).unwrap_or_default()
+    }
+
+    /// The counters of a pool; `None` where there is no such pool.
+    pub fn usage(&self, pool: &PoolName) -> Option<PoolUsage> {
+        self.index.pools.number(pool).and_then(|number| self.index.pools.space(number)).map(space::PoolSpace::usage)
+    }
+
+    /// The pools in order of name.
+    pub fn pools(&self) -> impl Iterator<Item = &Pool> {
+        self.index.pools.iter().map(|space| &space.pool)
+    }
+
+    /// The pool that contains an address which it does not avoid.
+    pub fn pool_of(&self, address: IpAddr) -> Option<&Pool> {
+        let (number, _) = self.index.pools.find(address).ok()?;
+        self.index.pools.space(number).map(|space| &space.pool)
+    }
+
+    /// How many Services are known.
+    pub fn service_count(&self) -> usize {
+        self.index.roster.len()
+    }
+
+    /// A number that grows whenever an address, or a port on a shared address, became free, sharing keys changed in place, or pools
+    /// were replaced. A host tries Services that wait for an address again when it has grown, and only then.
+    ///
+    /// Source: [CTRL-23], [CTRL-27], [CTRL-28a].
+    pub const fn freed_generation(&self) -> u64 {
+        self.freed_generation
+    }
+
+    /// The cheap part of the invariants: those of one Service.
+    fn check(&self, slot: SlotNumber) {
+        if cfg!(debug_assertions)
+            && let Some(holding) = self.index.roster.holding(slot)
+        {
+            self.index.check_holding(slot, holding);
+        }
+    }
+}
+
+/// Whether a Service that goes from one holding to another leaves something that others may have been waiting for.
+fn frees(before: &Holding, placement: &Placement, sharing: &SharingTerms) -> bool {
+    let keeps_addresses = before.placement.addresses.iter().all(|address| placement.addresses.contains(address));
+    let keeps_ports = sharing.ports.contains_all(&before.sharing.ports);
+    let keeps_keys =
+        sharing.sharing_key == before.sharing.sharing_key && sharing.backend_key == before.sharing.backend_key;
+    !(keeps_addresses && keeps_ports && keeps_keys)
+}
+
+#[cfg(test)]
+mod tests;

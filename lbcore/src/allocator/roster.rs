@@ -1,0 +1,124 @@
+//! Services as small numbers: interning of keys, and what each Service holds.
+//!
+//! Invariants: a slot with a key is in the map under that key; a slot without one holds nothing and is listed as vacant. Memory is
+//! bounded by the largest number of Services known at one time ([ALLOC-51]).
+
+use crate::addresses::ServiceAddresses;
+use crate::hash::HashMap;
+use crate::service::ServiceKey;
+use crate::sharing::SharingTerms;
+
+/// A Service as a small number, from `Allocator::intern`. Numbers of forgotten Services are used again; an id that outlives its
+/// Service is recognised as stale.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServiceId {
+    slot: SlotNumber,
+    /// How often the slot was given up before.
+    generation: u32,
+}
+
+/// Place of a Service in the roster.
+pub(super) type SlotNumber = u32;
+
+/// Addresses of one pool, and in which of the pool's ranges each lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Placement {
+    /// Number of the pool.
+    pub(super) pool: u32,
+    /// The addresses.
+    pub(super) addresses: ServiceAddresses,
+    /// Number of the range of each address, in the order of the addresses; the second counts only where there are two.
+    pub(super) ranges: [u32; 2],
+}
+
+/// What a Service holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Holding {
+    pub(super) placement: Placement,
+    pub(super) sharing: SharingTerms,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Slot {
+    generation: u32,
+    key: Option<ServiceKey>,
+    holding: Option<Holding>,
+}
+
+/// All Services known.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Roster {
+    by_key: HashMap<ServiceKey, ServiceId>,
+    slots: Vec<Slot>,
+    vacant: Vec<SlotNumber>,
+}
+
+impl Roster {
+    /// The id of a key, new where it has none.
+    pub(super) fn intern(&mut self, key: &ServiceKey) -> ServiceId {
+        if let Some(id) = self.by_key.get(key) {
+            return *id;
+        }
+        let slot = self.vacant.pop().unwrap_or_else(|| {
+            self.slots.push(Slot::default());
+            SlotNumber::try_from(self.slots.len() - 1).expect("fewer than 2^32 Services fit into memory")
+        });
+        let entry = self.slots.get_mut(slot as usize).expect("vacant slots exist");
+        entry.key = Some(key.clone());
+        let id = ServiceId { slot, generation: entry.generation };
+        self.by_key.insert(key.clone(), id);
+        id
+    }
+
+    pub(super) fn find(&self, key: &ServiceKey) -> Option<ServiceId> {
+        self.by_key.get(key).copied()
+    }
+
+    /// Gives a slot up. The Service must hold nothing.
+    pub(super) fn forget(&mut self, slot: SlotNumber) {
+        let Some(entry) = self.slots.get_mut(slot as usize) else { return };
+        debug_assert!(entry.holding.is_none(), "a forgotten Service holds nothing");
+        if let Some(key) = entry.key.take() {
+            self.by_key.remove(&key);
+            entry.generation = entry.generation.wrapping_add(1);
+            self.vacant.push(slot);
+        }
+    }
+
+    /// The slot of an id that is not stale.
+    pub(super) fn slot(&self, id: ServiceId) -> Option<SlotNumber> {
+        let entry = self.slots.get(id.slot as usize)?;
+        (entry.generation == id.generation && entry.key.is_some()).then_some(id.slot)
+    }
+
+    /// The key in a slot that is in use.
+    pub(super) fn key(&self, slot: SlotNumber) -> &ServiceKey {
+        let key = self.slots.get(slot as usize).and_then(|entry| entry.key.as_ref());
+        key.expect("slots in use have a key")
+    }
+
+    pub(super) fn holding(&self, slot: SlotNumber) -> Option<&Holding> {
+        self.slots.get(slot as usize).and_then(|entry| entry.holding.as_ref())
+    }
+
+    /// The terms of a Service that holds something.
+    pub(super) fn sharing(&self, slot: SlotNumber) -> &SharingTerms {
+        &self.holding(slot).expect("who is listed with an address holds it").sharing
+    }
+
+    /// Puts a holding in, or takes it out with `None`; gives back what was there.
+    pub(super) fn set_holding(&mut self, slot: SlotNumber, holding: Option<Holding>) -> Option<Holding> {
+        let entry = self.slots.get_mut(slot as usize)?;
+        core::mem::replace(&mut entry.holding, holding)
+    }
+
+    /// Every slot ever made, vacant ones included.
+    pub(super) fn slot_numbers(&self) -> impl Iterator<Item = SlotNumber> + use<> {
+        0..SlotNumber::try_from(self.slots.len()).expect("fewer than 2^32 Services fit into memory")
+    }
+
+    /// How many Services are known.
+    pub(super) fn len(&self) -> usize {
+        self.by_key.len()
+    }
+}

@@ -1,0 +1,410 @@
+//! The addresses of one pool: which are free, who uses which, and which can be shared.
+//!
+//! Invariants:
+//! - Of each range, an address is in exactly one of: free, used, reserved and unused, or avoided and already trimmed.
+//! - Avoided addresses (.0 and .255) start as free ones, because cutting them out of a large range would leave as many holes as it has
+//!   /24s. They are trimmed for good when they come to the front, so that *the lowest free address is never an avoided one*.
+//! - A range is open exactly where something is free in it.
+//! - An address is in the group of its keys exactly where its users have a sharing key, under the ports that they hold together.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use crate::family::IpFamily;
+use crate::hash::HashMap;
+use crate::interval::IntervalSet;
+use crate::pool::{BuggyAddresses, Pool, is_buggy};
+use crate::range::{AddressRange, number_to_address};
+use crate::service::{ServiceKey, SharingKey};
+use crate::sharing::{BackendKey, ServicePort, ServicePorts, SharingConflict, SharingTerms};
+use crate::usage::{Capacity, PoolUsage};
+
+use super::roster::{Roster, SlotNumber};
+
+/// One value for each family.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct PerFamily<T> {
+    v4: T,
+    v6: T,
+}
+
+impl<T> PerFamily<T> {
+    pub(super) const fn of(&self, family: IpFamily) -> &T {
+        match family {
+            IpFamily::V4 => &self.v4,
+            IpFamily::V6 => &self.v6,
+        }
+    }
+
+    pub(super) const fn of_mut(&mut self, family: IpFamily) -> &mut T {
+        match family {
+            IpFamily::V4 => &mut self.v4,
+            IpFamily::V6 => &mut self.v6,
+        }
+    }
+}
+
+/// An address of a pool, ordered as the search goes: ranges as written, addresses ascending ([ALLOC-20]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    /// Number of the range within the pool.
+    pub(super) range: u32,
+    /// The address as a number.
+    pub(super) number: u128,
+}
+
+/// Whether somebody else holds an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum IsReserved {
+    Yes,
+    No,
+}
+
+/// Who uses an address; at least one Service. The terms of the Services are in the roster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Users {
+    One(SlotNumber),
+    /// Two or more; boxed because hardly any address is shared.
+    Many(Box<Sharers>),
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Sharers {
+    slots: BTreeSet<SlotNumber>,
+    ports: BTreeMap<ServicePort, SlotNumber>,
+}
+
+impl Users {
+    /// The ports that the users hold together.
+    fn ports(&self, roster: &Roster) -> ServicePorts {
+        match self {
+            Self::One(slot) => roster.sharing(*slot).ports.clone(),
+            Self::Many(sharers) => sharers.ports.keys().copied().collect(),
+        }
+    }
+}
+
+impl Sharers {
+    fn add(&mut self, slot: SlotNumber, ports: &ServicePorts) {
+        self.slots.insert(slot);
+        self.ports.extend(ports.as_slice().iter().map(|port| (*port, slot)));
+    }
+}
+
+#[derive(Clone, Debug)]
+struct RangeSpace {
+    range: AddressRange,
+    free: IntervalSet,
+    users: HashMap<u128, Users>,
+}
+
+/// Services with these keys may share.
+type GroupKey = (SharingKey, BackendKey);
+
+/// The addresses whose users share under one pair of keys, by the ports in use on them. Many addresses have the same ports, so that
+/// looking at each set of ports once finds the lowest address without a port conflict.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Group(PerFamily<BTreeMap<ServicePorts, BTreeSet<Place>>>);
+
+impl Group {
+    fn lowest(&self, family: IpFamily, ports: &ServicePorts, is_usable: impl Fn(&Place) -> bool) -> Option<Place> {
+        let compatible = self.0.of(family).iter().filter(|(used, _)| ports.first_common(used).is_none());
+        compatible.filter_map(|(_, places)| places.iter().find(|place| is_usable(place))).min().copied()
+    }
+
+    fn insert(&mut self, family: IpFamily, ports: ServicePorts, place: Place) {
+        self.0.of_mut(family).entry(ports).or_default().insert(place);
+    }
+
+    fn remove(&mut self, family: IpFamily, ports: &ServicePorts, place: Place) {
+        let by_ports = self.0.of_mut(family);
+        if let Some(places) = by_ports.get_mut(ports) {
+            places.remove(&place);
+            if places.is_empty() {
+                by_ports.remove(ports);
+            }
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.v4.is_empty() && self.0.v6.is_empty()
+    }
+}
+
+/// A pool with the state of its addresses.
+#[derive(Clone, Debug)]
+pub(super) struct PoolSpace {
+    /// The pool as configured. Its ranges and its `buggy_addresses` must not be changed.
+    pub(super) pool: Pool,
+    capacity: Capacity,
+    ranges: Vec<RangeSpace>,
+    open: PerFamily<BTreeSet<u32>>,
+    groups: HashMap<GroupKey, Group>,
+    assigned: PerFamily<i64>,
+    reserved: PerFamily<i64>,
+}
+
+impl PoolSpace {
+    pub(super) fn new(pool: Pool) -> Self {
+        let ranges = pool.ranges.iter().map(|range| RangeSpace {
+            range: *range,
+            free: IntervalSet::full(range.first_number(), range.last_number()),
+            users: HashMap::default(),
+        });
+        let mut space = Self {
+            capacity: Capacity::of(&pool),
+            ranges: ranges.collect(),
+            pool,
+            open: PerFamily::default(),
+            groups: HashMap::default(),
+            assigned: PerFamily::default(),
+            reserved: PerFamily::default(),
+        };
+        for (number, range) in (0_u32..).zip(&space.pool.ranges) {
+            space.open.of_mut(range.family()).insert(number);
+        }
+        for number in (0_u32..).zip(&space.pool.ranges).map(|(number, _)| number).collect::<Vec<_>>() {
+            space.trim(number);
+        }
+        space
+    }
+
+    /// Whether the pool has a range of the family, full or not.
+    pub(super) fn has_family(&self, family: IpFamily) -> bool {
+        self.ranges.iter().any(|space| space.range.family() == family)
+    }
+
+    /// The lowest address that the newcomer may use: a free one, or one that it may share ([ALLOC-20], [ALLOC-21]).
+    pub(super) fn lowest(
+        &self,
+        family: IpFamily,
+        newcomer: &SharingTerms,
+        is_reserved: impl Fn(IpAddr) -> bool,
+    ) -> Option<Place> {
+        let free = self.open.of(family).first().and_then(|range| {
+            let number = self.ranges.get(*range as usize)?.free.lowest()?;
+            Some(Place { range: *range, number })
+        });
+        let shared = newcomer.sharing_key.as_ref().and_then(|key| {
+            let group = self.groups.get(&(key.clone(), newcomer.backend_key.clone()))?;
+            group.lowest(family, &newcomer.ports, |place| !is_reserved(number_to_address(family, place.number)))
+        });
+        match (free, shared) {
+            (Some(free), Some(shared)) => Some(free.min(shared)),
+            (free, shared) => free.or(shared),
+        }
+    }
+
+    /// Whether a Service may use an address beside those who do ([ALLOC-10]). It may itself be one of them.
+    ///
+    /// # Errors
+    /// The Service it conflicts with, the first by key where the reason is the keys, and why.
+    pub(super) fn admits(
+        &self,
+        place: Place,
+        slot: SlotNumber,
+        newcomer: &SharingTerms,
+        roster: &Roster,
+    ) -> Result<(), (ServiceKey, SharingConflict)> {
+        match self.users(place) {
+            None => Ok(()),
+            Some(Users::One(user)) if *user == slot => Ok(()),
+            Some(Users::One(user)) => {
+                roster.sharing(*user).admit(newcomer).map_err(|conflict| (roster.key(*user).clone(), conflict))
+            }
+            Some(Users::Many(sharers)) => {
+                let mut others = sharers.slots.iter().filter(|user| **user != slot);
+                if let Some(other) = others.clone().next()
+                    && let Err(conflict) = roster.sharing(*other).keys_admit(newcomer)
+                {
+                    let first = others.by_ref().map(|user| roster.key(*user)).min();
+                    return Err((first.unwrap_or_else(|| roster.key(*other)).clone(), conflict));
+                }
+                for port in newcomer.ports.as_slice() {
+                    if let Some(user) = sharers.ports.get(port).filter(|user| **user != slot) {
+                        return Err((roster.key(*user).clone(), SharingConflict::PortTaken { port: *port }));
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// The Services that use an address, sorted by key.
+    pub(super) fn user_keys(&self, place: Place, roster: &Roster) -> Vec<ServiceKey> {
+        let mut keys: Vec<ServiceKey> = match self.users(place) {
+            None => Vec::new(),
+            Some(Users::One(user)) => vec![roster.key(*user).clone()],
+            Some(Users::Many(sharers)) => sharers.slots.iter().map(|user| roster.key(*user).clone()).collect(),
+        };
+        keys.sort_unstable();
+        keys
+    }
+
+    /// Enters a Service as a user of an address that it may use. The roster need not know of it yet.
+    pub(super) fn occupy(&mut self, place: Place, slot: SlotNumber, sharing: &SharingTerms, roster: &Roster) {
+        let Some(space) = self.ranges.get_mut(place.range as usize) else { return };
+        let family = space.range.family();
+        let ports_before = match space.users.get_mut(&place.number) {
+            None => {
+                space.users.insert(place.number, Users::One(slot));
+                *self.assigned.of_mut(family) += 1;
+                self.take(place);
+                None
+            }
+            Some(users) => {
+                let before = users.ports(roster);
+                match users {
+                    Users::One(first) => {
+                        let mut sharers = Sharers::default();
+                        sharers.add(*first, &roster.sharing(*first).ports);
+                        sharers.add(slot, &sharing.ports);
+                        *users = Users::Many(Box::new(sharers));
+                    }
+                    Users::Many(sharers) => sharers.add(slot, &sharing.ports),
+                }
+                Some(before)
+            }
+        };
+        if let Some(key) = &sharing.sharing_key {
+            let group = self.groups.entry((key.clone(), sharing.backend_key.clone())).or_default();
+            let ports_after = match ports_before {
+                None => sharing.ports.clone(),
+                Some(before) => {
+                    group.remove(family, &before, place);
+                    before.as_slice().iter().chain(sharing.ports.as_slice()).copied().collect()
+                }
+            };
+            group.insert(family, ports_after, place);
+        }
+    }
+
+    /// Strikes a Service, which holds it on these terms, out as a user of an address. An address that nobody uses any more becomes free
+    /// unless it is reserved.
+    pub(super) fn vacate(&mut self, place: Place, slot: SlotNumber, sharing: &SharingTerms, is_reserved: IsReserved) {
+        let Some(space) = self.ranges.get_mut(place.range as usize) else { return };
+        let family = space.range.family();
+        let Some(users) = space.users.get_mut(&place.number) else { return };
+        let (ports_before, ports_after) = match users {
+            Users::One(_) => {
+                space.users.remove(&place.number);
+                *self.assigned.of_mut(family) -= 1;
+                match is_reserved {
+                    IsReserved::Yes => *self.reserved.of_mut(family) += 1,
+                    IsReserved::No => self.give_back(place),
+                }
+                (sharing.ports.clone(), None)
+            }
+            Users::Many(sharers) => {
+                let before: ServicePorts = sharers.ports.keys().copied().collect();
+                sharers.slots.remove(&slot);
+                for port in sharing.ports.as_slice() {
+                    sharers.ports.remove(port);
+                }
+                let after: ServicePorts = sharers.ports.keys().copied().collect();
+                if let (Some(last), 1) = (sharers.slots.first().copied(), sharers.slots.len()) {
+                    *users = Users::One(last);
+                }
+                (before, Some(after))
+            }
+        };
+        if let Some(key) = &sharing.sharing_key {
+            let group_key = (key.clone(), sharing.backend_key.clone());
+            if let Some(group) = self.groups.get_mut(&group_key) {
+                group.remove(family, &ports_before, place);
+                if let Some(after) = ports_after {
+                    group.insert(family, after, place);
+                }
+                if group.is_empty() {
+                    self.groups.remove(&group_key);
+                }
+            }
+        }
+    }
+
+    /// Withholds an address that is reserved; one in use stays with its users.
+    pub(super) fn reserve(&mut self, place: Place) {
+        if self.users(place).is_none()
+            && let Some(space) = self.ranges.get(place.range as usize)
+        {
+            *self.reserved.of_mut(space.range.family()) += 1;
+            self.take(place);
+        }
+    }
+
+    /// Frees an address that is no longer reserved; one in use stays with its users.
+    pub(super) fn unreserve(&mut self, place: Place) {
+        if self.users(place).is_none()
+            && let Some(space) = self.ranges.get(place.range as usize)
+        {
+            *self.reserved.of_mut(space.range.family()) -= 1;
+            self.give_back(place);
+        }
+    }
+
+    /// The counters of the pool ([ALLOC-44]).
+    pub(super) fn usage(&self) -> PoolUsage {
+        let available = |family| self.capacity.family(family) - self.assigned.of(family) - self.reserved.of(family);
+        PoolUsage {
+            assigned_ipv4: self.assigned.v4,
+            assigned_ipv6: self.assigned.v6,
+            available_ipv4: available(IpFamily::V4),
+            available_ipv6: available(IpFamily::V6),
+        }
+    }
+
+    /// Whether this and the pool have the same addresses, so that the state of one serves the other.
+    pub(super) fn has_addresses_of(&self, pool: &Pool) -> bool {
+        self.pool.name == pool.name
+            && self.pool.ranges == pool.ranges
+            && self.pool.buggy_addresses == pool.buggy_addresses
+    }
+
+    /// Whether the Service is listed as a user of an address.
+    pub(super) fn is_used_by(&self, place: Place, slot: SlotNumber) -> bool {
+        match self.users(place) {
+            None => false,
+            Some(Users::One(user)) => *user == slot,
+            Some(Users::Many(sharers)) => sharers.slots.contains(&slot),
+        }
+    }
+
+    /// Whether nothing keeps an address from being handed out.
+    pub(super) fn is_free(&self, place: Place) -> bool {
+        self.ranges.get(place.range as usize).is_some_and(|space| space.free.contains(place.number))
+    }
+
+    fn users(&self, place: Place) -> Option<&Users> {
+        self.ranges.get(place.range as usize)?.users.get(&place.number)
+    }
+
+    fn take(&mut self, place: Place) {
+        if let Some(space) = self.ranges.get_mut(place.range as usize) {
+            space.free.take(place.number);
+            self.trim(place.range);
+        }
+    }
+
+    fn give_back(&mut self, place: Place) {
+        if let Some(space) = self.ranges.get_mut(place.range as usize) {
+            if space.free.is_empty() {
+                self.open.of_mut(space.range.family()).insert(place.range);
+            }
+            space.free.give_back(place.number);
+        }
+    }
+
+    /// Takes avoided addresses off the front of a range, and closes it where nothing is left.
+    fn trim(&mut self, range: u32) {
+        let Some(space) = self.ranges.get_mut(range as usize) else { return };
+        let family = space.range.family();
+        if self.pool.buggy_addresses == BuggyAddresses::Avoided {
+            while let Some(lowest) = space.free.lowest().filter(|lowest| is_buggy(number_to_address(family, *lowest))) {
+                space.free.take(lowest);
+            }
+        }
+        if space.free.is_empty() {
+            self.open.of_mut(family).remove(&range);
+        }
+    }
+}
