@@ -10,6 +10,7 @@ pub mod allocator;
 pub mod announce;
 pub mod community;
 pub mod config;
+pub mod converge;
 pub mod family;
 pub mod hash;
 pub mod interval;

@@ -1,0 +1,454 @@
+//! What shall become of one Service, given what it asks for, what is recorded for it and what the allocator holds ([CTRL-30] to
+//! [CTRL-48]).
+//!
+//! Level driven: the whole state of the Service goes in, the whole outcome comes out, and a second call on the outcome changes nothing.
+//! The record (the status of the Service, or the state file of a host without a cluster) is the truth ([CTRL-48]); the allocator follows
+//! it as far as pools and other Services permit.
+//!
+//! A host that starts calls [`replay`] over all Services before it converges any of them, so that no recorded address is given to
+//! somebody else ([CTRL-17]); [`converge_all`] does both and retries who waits.
+
+mod notice;
+
+use core::fmt;
+
+use crate::addresses::{RecordedAddresses, RequestError, ServiceAddresses};
+use crate::allocator::{Allocator, Change, Grant, NoAddress, ServiceId};
+use crate::family::{IpFamily, IpFamilyPolicy, ServiceFamilies};
+use crate::request::{ClusterIpsProblem, ServiceRequest, ServiceTerms};
+use crate::service::{PoolName, ServiceKey};
+
+pub use self::notice::{Notice, NoticeKind};
+
+/// Whether a Service wants addresses at all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ServiceKind {
+    /// Type `LoadBalancer`.
+    #[default]
+    LoadBalancer,
+    /// Any other type: it only gives back what it has ([CTRL-4]).
+    Other,
+}
+
+/// When a Service was made, in seconds since 1970; what is older wins a conflict over a recorded address ([CTRL-17]).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CreationTime(pub i64);
+
+/// Everything about a Service that decides its addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceState {
+    /// Namespace and name.
+    pub key: ServiceKey,
+    /// When it was made.
+    pub created: CreationTime,
+    /// Its type.
+    pub kind: ServiceKind,
+    /// Its families, or why its cluster IPs do not tell them (`request::families_of`).
+    pub families: Result<ServiceFamilies, ClusterIpsProblem>,
+    /// `spec.ipFamilyPolicy`.
+    pub policy: IpFamilyPolicy,
+    /// Labels, ports and keys.
+    pub terms: ServiceTerms,
+    /// The addresses it requests, or why the request cannot be read (`addresses::parse_requested`).
+    pub requested_addresses: Result<Option<ServiceAddresses>, RequestError>,
+    /// The pool it requests.
+    pub requested_pool: Option<PoolName>,
+    /// The addresses recorded for it.
+    pub recorded: RecordedAddresses,
+}
+
+impl ServiceState {
+    /// A load balancer Service of these families that asks for nothing particular and has nothing recorded.
+    pub fn new(key: ServiceKey, families: Result<ServiceFamilies, ClusterIpsProblem>) -> Self {
+        Self {
+            key,
+            created: CreationTime::default(),
+            kind: ServiceKind::LoadBalancer,
+            families,
+            policy: IpFamilyPolicy::SingleStack,
+            terms: ServiceTerms::default(),
+            requested_addresses: Ok(None),
+            requested_pool: None,
+            recorded: RecordedAddresses::Nothing,
+        }
+    }
+}
+
+/// The outcome for a Service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Convergence {
+    /// The addresses it shall have, in the order to record them; `None` where it shall have none.
+    pub addresses: Option<ServiceAddresses>,
+    /// The pool that they are from. Known wherever there are addresses, except where a problem leaves a record alone that the allocator
+    /// never took over ([CTRL-37]).
+    pub pool: Option<PoolName>,
+    /// Whether the record must be written. Where it is unchanged the record stays as it is, even one that cannot be read.
+    pub change: Change,
+    /// Why it has no address, or what is wrong with its request while it keeps those it has.
+    pub problem: Option<NoAddress>,
+    /// What to tell the Service's owner, in order ([CEVT-1] to [CEVT-10]).
+    pub notices: Vec<Notice>,
+}
+
+impl Convergence {
+    /// Whether a later change elsewhere could give the Service more than it has: it waits for an address, or for a second one.
+    pub fn is_waiting(&self) -> bool {
+        self.problem.is_some() || self.notices.iter().any(|notice| matches!(notice, Notice::AdditionalFailed { .. }))
+    }
+}
+
+/// Brings the allocator and a Service together.
+///
+/// # Examples
+/// ```
+/// use lbcore::allocator::Allocator;
+/// use lbcore::converge::{ServiceState, converge};
+/// use lbcore::request::families_of;
+///
+/// let mut allocator = Allocator::default();
+/// let state = ServiceState::new("shop/web".parse()?, families_of(Some("10.96.0.7"), &[], None));
+/// let outcome = converge(&mut allocator, &state);
+/// assert_eq!(outcome.problem.map(|problem| problem.category()), Some("no-config"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// Source: [CTRL-30] to [CTRL-48].
+pub fn converge(allocator: &mut Allocator, state: &ServiceState) -> Convergence {
+    converge_recorded(allocator, state, &state.recorded)
+}
+
+/// Enters the recorded addresses of Services into an allocator, without allocating anything: the oldest Service first, then by key.
+/// Only what [`converge`] would keep is entered. Returns the Services whose record could not be entered, and why, in that order.
+///
+/// Source: [CTRL-17].
+pub fn replay(allocator: &mut Allocator, states: &[ServiceState]) -> Vec<(ServiceKey, NoAddress)> {
+    let mut order: Vec<(&ServiceState, ServiceAddresses)> =
+        states.iter().filter_map(|state| kept_record(state).map(|addresses| (state, addresses))).collect();
+    order.sort_by(|(left, _), (right, _)| (left.created, &left.key).cmp(&(right.created, &right.key)));
+    let mut refused = Vec::new();
+    for (state, addresses) in order {
+        let in_other_pool = state.requested_pool.as_ref().is_some_and(|requested| {
+            addresses.iter().any(|address| allocator.pool_of(address).is_some_and(|pool| pool.name != *requested))
+        });
+        if !in_other_pool && let Err(reason) = allocator.assign_by_key(&state.key, &state.terms, addresses.as_slice()) {
+            refused.push((state.key.clone(), reason));
+        }
+    }
+    refused
+}
+
+/// Converges all Services as a program does that has just started: recorded addresses are entered first ([`replay`]), then Services with
+/// a record are looked at, then the others, each group from the oldest on; last, who waits is tried again as long as something became
+/// free. Outcomes are in the order of `states`, against the records in `states`.
+///
+/// Source: [CTRL-12], [CTRL-17], [CTRL-27].
+pub fn converge_all(allocator: &mut Allocator, states: &[ServiceState]) -> Vec<Convergence> {
+    replay(allocator, states);
+    let mut order: Vec<(usize, &ServiceState)> = states.iter().enumerate().collect();
+    order.sort_by_key(|(_, state)| (state.recorded == RecordedAddresses::Nothing, state.created, &state.key));
+    let mut outcomes: Vec<Option<(Convergence, u64)>> = vec![None; states.len()];
+    let mut pending = true;
+    while pending {
+        pending = false;
+        for &(position, state) in &order {
+            let Some(entry) = outcomes.get_mut(position) else { continue };
+            let outcome = match entry.take() {
+                None => converge(allocator, state),
+                Some((outcome, generation)) if !outcome.is_waiting() || generation == allocator.freed_generation() => {
+                    *entry = Some((outcome, generation));
+                    continue;
+                }
+                Some((outcome, _)) => retry(allocator, state, outcome),
+            };
+            *entry = Some((outcome, allocator.freed_generation()));
+        }
+        let now = allocator.freed_generation();
+        pending |= outcomes.iter().flatten().any(|(outcome, generation)| outcome.is_waiting() && *generation != now);
+    }
+    outcomes.into_iter().flatten().map(|(outcome, _)| outcome).collect()
+}
+
+/// Tries a Service again whose last outcome was recorded meanwhile. The notices of both tries are told, each once.
+fn retry(allocator: &mut Allocator, state: &ServiceState, before: Convergence) -> Convergence {
+    let recorded = match (before.addresses, before.change) {
+        (_, Change::Unchanged) => state.recorded.clone(),
+        (Some(addresses), Change::Changed) => RecordedAddresses::Known(addresses),
+        (None, Change::Changed) => RecordedAddresses::Nothing,
+    };
+    let mut outcome = converge_recorded(allocator, state, &recorded);
+    if before.change == Change::Changed {
+        outcome.change = difference(&state.recorded, outcome.addresses);
+    }
+    let mut notices = before.notices;
+    // What the second try gave replaces the complaint of the first.
+    notices.retain(|notice| !matches!(notice, Notice::AllocationFailed { .. } | Notice::AdditionalFailed { .. }));
+    notices.extend(outcome.notices);
+    notices.dedup();
+    outcome.notices = notices;
+    outcome
+}
+
+fn converge_recorded(allocator: &mut Allocator, state: &ServiceState, recorded: &RecordedAddresses) -> Convergence {
+    if state.kind == ServiceKind::Other {
+        // [CTRL-30]
+        allocator.forget_by_key(&state.key);
+        return outcome(recorded, Ok(None), Vec::new());
+    }
+    let id = allocator.intern(&state.key);
+    let mut pass = Pass { allocator, state, id, notices: Vec::new() };
+    let result = pass.run(recorded);
+    outcome(recorded, result, pass.notices)
+}
+
+/// Why a pass ended without what was asked for.
+#[derive(Debug)]
+enum Failure {
+    /// The Service ends with no address.
+    Nothing(NoAddress),
+    /// The Service keeps what the allocator holds for it.
+    Kept(NoAddress, Grant),
+    /// The record is left alone.
+    Untouched(NoAddress),
+}
+
+fn outcome(
+    recorded: &RecordedAddresses,
+    result: Result<Option<Grant>, Box<Failure>>,
+    notices: Vec<Notice>,
+) -> Convergence {
+    let (grant, problem) = match result.map_err(|failure| *failure) {
+        Ok(grant) => (grant, None),
+        Err(Failure::Nothing(problem)) => (None, Some(problem)),
+        Err(Failure::Kept(problem, grant)) => (Some(grant), Some(problem)),
+        Err(Failure::Untouched(problem)) => {
+            let addresses = recorded.known();
+            return Convergence { addresses, pool: None, change: Change::Unchanged, problem: Some(problem), notices };
+        }
+    };
+    let addresses = grant.as_ref().map(|grant| grant.addresses);
+    Convergence {
+        addresses,
+        pool: grant.map(|grant| grant.pool),
+        change: difference(recorded, addresses),
+        problem,
+        notices,
+    }
+}
+
+fn difference(recorded: &RecordedAddresses, addresses: Option<ServiceAddresses>) -> Change {
+    let same = match recorded {
+        RecordedAddresses::Nothing => addresses.is_none(),
+        RecordedAddresses::Known(recorded) => addresses == Some(*recorded),
+        RecordedAddresses::Unknown(_) => false,
+    };
+    if same { Change::Unchanged } else { Change::Changed }
+}
+
+/// What of a record the families of the Service let it keep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Survivor {
+    /// All of it, or the part whose family the Service still has.
+    Keep(ServiceAddresses),
+    /// This one, if the other family can be added; else nothing ([CHG-31]).
+    KeepIfCompleted(ServiceAddresses),
+    /// Nothing.
+    Drop,
+}
+
+/// The family change test ([CTRL-38]), which spares the address of a family that the Service still has ([CHG-31]).
+fn survivor(recorded: ServiceAddresses, families: ServiceFamilies, policy: IpFamilyPolicy) -> Survivor {
+    if recorded.are_of(families) {
+        return Survivor::Keep(recorded);
+    }
+    match (families, policy) {
+        (ServiceFamilies::Dual { .. }, IpFamilyPolicy::PreferDualStack) => Survivor::Keep(recorded),
+        (ServiceFamilies::Dual { .. }, IpFamilyPolicy::RequireDualStack) => Survivor::KeepIfCompleted(recorded),
+        (ServiceFamilies::Dual { .. }, IpFamilyPolicy::SingleStack) => Survivor::Drop,
+        (ServiceFamilies::Single(family), _) => {
+            recorded.of_family(family).map_or(Survivor::Drop, |address| Survivor::Keep(ServiceAddresses::one(address)))
+        }
+    }
+}
+
+/// The recorded addresses that [`converge`] keeps, pools and other Services permitting.
+fn kept_record(state: &ServiceState) -> Option<ServiceAddresses> {
+    let recorded = state.recorded.known()?;
+    if state.kind == ServiceKind::Other {
+        return None;
+    }
+    let kept = match &state.families {
+        Ok(ServiceFamilies::Single(_)) if state.policy == IpFamilyPolicy::RequireDualStack => return None,
+        Ok(families) => match survivor(recorded, *families, state.policy) {
+            Survivor::Keep(addresses) | Survivor::KeepIfCompleted(addresses) => addresses,
+            Survivor::Drop => return None,
+        },
+        Err(ClusterIpsProblem::Missing) => return None,
+        Err(ClusterIpsProblem::Undeterminable { .. }) => recorded,
+    };
+    match &state.requested_addresses {
+        Ok(Some(requested)) if !requested.same_set(&kept) => None,
+        Ok(_) | Err(_) => Some(kept),
+    }
+}
+
+/// One walk through the algorithm.
+struct Pass<'a> {
+    allocator: &'a mut Allocator,
+    state: &'a ServiceState,
+    id: ServiceId,
+    notices: Vec<Notice>,
+}
+
+impl fmt::Debug for Pass<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pass").field("state", self.state).field("notices", &self.notices).finish_non_exhaustive()
+    }
+}
+
+impl Pass<'_> {
+    fn run(&mut self, recorded: &RecordedAddresses) -> Result<Option<Grant>, Box<Failure>> {
+        if self.allocator.pools().next().is_none() {
+            return self.clear_and_fail(NoAddress::NoPools); // [CTRL-31]
+        }
+        if let Err(missing @ ClusterIpsProblem::Missing) = &self.state.families {
+            return self.clear_and_fail(missing.clone().into()); // [CTRL-32]
+        }
+        self.check_required_families()?;
+        let current = self.keep_recorded(recorded)?;
+        match current.and_then(|grant| self.complete(grant)) {
+            Some(grant) => Ok(Some(grant)),
+            None => self.allocate().map(Some),
+        }
+    }
+
+    /// [CTRL-34]
+    fn check_required_families(&mut self) -> Result<(), Box<Failure>> {
+        let count = match &self.state.families {
+            Ok(ServiceFamilies::Single(_)) => 1,
+            Ok(ServiceFamilies::Dual { .. }) => 2,
+            Err(problem) => problem.count(),
+        };
+        if self.state.policy == IpFamilyPolicy::RequireDualStack && count < 2 {
+            self.notices.push(Notice::NotEnoughClusterIps { count });
+            return self.clear_and_fail(NoAddress::DualStackRequired { count });
+        }
+        Ok(())
+    }
+
+    /// [CTRL-35] to [CTRL-41]: what remains of the recorded addresses, entered in the allocator; `None` where nothing does.
+    fn keep_recorded(&mut self, recorded: &RecordedAddresses) -> Result<Option<Grant>, Box<Failure>> {
+        if *recorded == RecordedAddresses::Nothing {
+            self.allocator.release(self.id); // [CTRL-35]
+            return Ok(None);
+        }
+        if let RecordedAddresses::Unknown(texts) = recorded {
+            self.notices.push(Notice::RecordedFamilyUnknown { texts: texts.clone() }); // [CTRL-36]
+        }
+        let families = match &self.state.families {
+            Ok(families) => *families,
+            Err(problem) => {
+                self.notices.push(Notice::ServiceFamilyUnknown { problem: problem.clone() }); // [CTRL-37]
+                return Err(Box::new(Failure::Untouched(problem.clone().into())));
+            }
+        };
+        let kept = match recorded.known().map(|known| survivor(known, families, self.state.policy)) {
+            Some(Survivor::Keep(addresses) | Survivor::KeepIfCompleted(addresses)) => addresses,
+            Some(Survivor::Drop) | None => {
+                self.allocator.release(self.id); // [CTRL-38]
+                return Ok(None);
+            }
+        };
+        let grant = match self.allocator.assign(self.id, &self.state.terms, kept.as_slice()) {
+            Ok(grant) => grant,
+            Err(reason) => {
+                self.notices.push(Notice::Cleared { addresses: kept, reason }); // [CTRL-39]
+                self.allocator.release(self.id);
+                return Ok(None);
+            }
+        };
+        if self.state.requested_pool.as_ref().is_some_and(|requested| *requested != grant.pool) {
+            self.allocator.release(self.id); // [CTRL-40]
+            return Ok(None);
+        }
+        match &self.state.requested_addresses {
+            Err(problem) => {
+                self.notices.push(Notice::RequestInvalid { problem: problem.clone() }); // [CTRL-41]
+                Err(Box::new(Failure::Kept(problem.clone().into(), grant)))
+            }
+            Ok(Some(requested)) if !requested.same_set(&grant.addresses) => {
+                self.allocator.release(self.id); // [CTRL-41]
+                Ok(None)
+            }
+            Ok(_) => Ok(Some(grant)),
+        }
+    }
+
+    /// [CTRL-42]: adds the second address to a Service of two families that has one. The families are those of its cluster IPs, so that
+    /// a Service with one cluster IP is left alone. Where two are required, one alone is given up ([CHG-31]).
+    fn complete(&mut self, grant: Grant) -> Option<Grant> {
+        let [held] = *grant.addresses.as_slice() else { return Some(grant) };
+        if !matches!(self.state.families, Ok(ServiceFamilies::Dual { .. })) {
+            return Some(grant);
+        }
+        let completed = match self.state.policy {
+            IpFamilyPolicy::SingleStack => return Some(grant),
+            IpFamilyPolicy::PreferDualStack => self.allocator.add_family(self.id, &self.state.terms),
+            IpFamilyPolicy::RequireDualStack => self.complete_required(),
+        };
+        match completed {
+            Ok(both) => {
+                self.notices.push(Notice::Allocated { addresses: both.addresses, pool: both.pool.clone() });
+                Some(both)
+            }
+            Err(reason) if self.state.policy == IpFamilyPolicy::PreferDualStack => {
+                self.notices.push(Notice::AdditionalFailed { held, reason });
+                Some(grant)
+            }
+            Err(_) => {
+                self.allocator.release(self.id);
+                None
+            }
+        }
+    }
+
+    /// A pair made from the one address held, IPv4 first as in every required pair ([CTRL-46]).
+    fn complete_required(&mut self) -> Result<Grant, NoAddress> {
+        let both = self.allocator.add_family(self.id, &self.state.terms)?;
+        let families = [IpFamily::V4, IpFamily::V6];
+        let sorted: Vec<_> = families.iter().filter_map(|family| both.addresses.of_family(*family)).collect();
+        self.allocator.assign(self.id, &self.state.terms, &sorted)
+    }
+
+    /// [CTRL-43], [CTRL-50] to [CTRL-53]
+    fn allocate(&mut self) -> Result<Grant, Box<Failure>> {
+        match self.request().and_then(|request| self.allocator.allocate(self.id, &request)) {
+            Ok(grant) => {
+                self.notices.push(Notice::Allocated { addresses: grant.addresses, pool: grant.pool.clone() });
+                Ok(grant)
+            }
+            Err(reason) => {
+                self.notices.push(Notice::AllocationFailed { reason: reason.clone() });
+                self.clear_and_fail(reason)
+            }
+        }
+    }
+
+    fn request(&self) -> Result<ServiceRequest, NoAddress> {
+        Ok(ServiceRequest {
+            terms: self.state.terms.clone(),
+            families: self.state.families.clone()?,
+            policy: self.state.policy,
+            addresses: self.state.requested_addresses.clone()?,
+            pool: self.state.requested_pool.clone(),
+        })
+    }
+
+    /// Releases what the Service holds, and ends the pass.
+    fn clear_and_fail<T>(&mut self, reason: NoAddress) -> Result<T, Box<Failure>> {
+        self.allocator.release(self.id);
+        Err(Box::new(Failure::Nothing(reason)))
+    }
+}
+
+#[cfg(test)]
+mod tests;
