@@ -6,6 +6,7 @@
 
 pub mod addresses;
 pub mod advertisement;
+pub mod agreement;
 pub mod allocator;
 pub mod announce;
 pub mod community;
