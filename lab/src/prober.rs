@@ -1,0 +1,79 @@
+//! A host that asks for addresses by ARP again and again and keeps no neighbour entries: what a judge needs to see owners often.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crate::arp::{self, Packet};
+use crate::error::{Error, Result};
+use crate::host::Host;
+use crate::sys;
+
+/// A running prober. It stops when it is dropped.
+#[derive(Debug)]
+pub struct Prober {
+    stop: Arc<AtomicBool>,
+    sent: Arc<AtomicU64>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Prober {
+    /// Asks for each address `rate` times a second from `host`, as `sender`, by broadcast on its link, evenly spread.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for no addresses or a rate outside 1 to 1,000; [`Error::System`] where no packet socket can be opened.
+    pub fn start(host: &Host, link: &str, sender: Ipv4Addr, addresses: &[Ipv4Addr], rate: u32) -> Result<Self> {
+        let count = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
+        let impossible =
+            |mend: &str| Error::Input { what: "prober", value: format!("{rate} per second"), mend: mend.into() };
+        if count == 0 || rate == 0 || rate > 1_000 {
+            return Err(impossible("give one address or more, and a rate of 1 to 1,000 per second"));
+        }
+        let spacing = Duration::from_secs(1) / rate / count;
+        let (from, index) = (host.hardware(link)?, host.link_index(link)?);
+        let doing = || format!("probing from host {}", host.name());
+        // Nothing is received here: a socket that hears nothing (a protocol that nobody uses) fills no queue.
+        let opened = host.inside(|| sys::packet_socket(UNUSED_PROTOCOL, index))?;
+        let socket = opened.map_err(|source| Error::system(doing(), source))?;
+        let frames: Vec<_> = addresses.iter().map(|address| Packet::request(from, sender, *address).write()).collect();
+        let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let (stopped, counter) = (Arc::clone(&stop), Arc::clone(&sent));
+        let body = move || {
+            let mut due = Instant::now();
+            for frame in frames.iter().cycle() {
+                if stopped.load(Ordering::Relaxed) {
+                    return;
+                }
+                thread::sleep(due.saturating_duration_since(Instant::now()));
+                // A link that is down loses questions, as it should.
+                if socket.send(frame).is_ok_and(|length| length == arp::FRAME_OCTETS) {
+                    counter.fetch_add(1, Ordering::Relaxed);
+                }
+                // After a stall the pace is kept, not the count: no flood to make up for it.
+                due = (due + spacing).max(Instant::now());
+            }
+        };
+        let builder = thread::Builder::new().name("prober".into());
+        let thread = builder.spawn(body).map_err(|source| Error::system(doing(), source))?;
+        Ok(Self { stop, sent, thread: Some(thread) })
+    }
+
+    /// Questions sent so far.
+    pub fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+}
+
+/// EtherType for local experiments (IEEE 802): nothing here uses it.
+const UNUSED_PROTOCOL: u16 = 0x88b5;
+
+impl Drop for Prober {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}
