@@ -1,0 +1,35 @@
+# Ferrule: what one types at a terminal. `make help` lists it.
+#
+# Everything builds into one target folder, so that a second command finds what the first one built.
+
+SHELL := /bin/bash
+CARGO ?= cargo
+# Seconds for each fuzz target.
+FUZZ_SECONDS ?= 60
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test style bench fuzz doc
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build the binary: target/debug/ferrule
+	$(CARGO) build --package k8s-glue --bin ferrule
+
+demo: build ## three nodes and two clients on this machine: watch the owner die and another take over
+	@$(CARGO) run --quiet --package k8s-glue --bin ferrule -- demo
+
+test: ## everything that must hold: format, lints, docs, purity, unit, property and namespace tests
+	@.ci/test
+
+style: ## the checks of layout alone: file heads, file lengths, marks
+	@.ci/style
+
+bench: ## the figures of docs/benchmarks.md
+	$(CARGO) bench --package ferrule-benches
+
+fuzz: ## every fuzz target for FUZZ_SECONDS (60) each
+	@.ci/fuzz $(FUZZ_SECONDS)
+
+doc: ## the documentation of the crates: target/doc
+	$(CARGO) doc --workspace --no-deps
