@@ -1,5 +1,11 @@
 //! The hosts of Ferrule: the commands of the binary, and everything that knows Kubernetes objects.
 
 pub mod args;
+pub mod convert;
+pub mod load;
 pub mod manifest;
+pub mod output;
+pub mod plan;
+pub mod report;
 pub mod state;
+pub mod validate;

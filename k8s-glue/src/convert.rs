@@ -1,0 +1,289 @@
+//! Kubernetes objects to the values of lbcore: the only place where both meet.
+//!
+//! Only the types of values are judged here ([`field`]); their ranges and the rules between objects are lbcore's. Every problem
+//! is collected, and carries as its [`Origin`] the index of its document.
+
+mod cluster;
+mod duration;
+mod field;
+mod resource;
+mod service;
+mod time;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use lbcore::config::{Category, ObjectRef, Origin, Problem, Raw, RawConfig, Severity};
+use lbcore::labels::Labels;
+use lbcore::service::{NodeName, ServiceKey};
+use serde_json::Value;
+
+pub use cluster::{Endpoint, Readiness};
+pub use duration::parse_duration;
+use field::{Fields, Findings};
+pub use service::{ServiceObject, TrafficPolicy};
+
+use crate::manifest::{Document, OddityKind};
+
+/// Everything that the documents describe.
+#[derive(Clone, Debug, Default)]
+pub struct Objects {
+    /// Pools, advertisements, peers and the rest, with nodes and namespaces.
+    pub config: RawConfig,
+    /// The Services of every type and class, in the order read.
+    pub services: Vec<ServiceObject>,
+    /// The endpoints of each Service that has a slice at all, of all slices together ([ANN-21]).
+    pub endpoints: BTreeMap<ServiceKey, Vec<Endpoint>>,
+    /// What is wrong with the objects each for itself; the origin is the index of the document.
+    pub problems: Vec<Problem>,
+}
+
+/// Reads the objects of all documents. `namespace` is where objects of `metallb.io` and Secrets without a namespace are.
+pub fn objects(documents: &[Document], namespace: &str) -> Objects {
+    let mut objects = Objects::default();
+    let mut names = BTreeMap::new();
+    for (index, document) in documents.iter().enumerate() {
+        objects.read(document, Origin(index as u64), namespace, &mut names);
+    }
+    objects
+}
+
+/// The kinds of core groups that count, and where they are without a namespace.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Core {
+    ConfigMap,
+    EndpointSlice,
+    Namespace,
+    Node,
+    Secret,
+    Service,
+}
+
+/// The kinds of `metallb.io`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ours {
+    BfdProfile,
+    BgpAdvertisement,
+    BgpPeerV1Beta1,
+    BgpPeer,
+    Community,
+    IpAddressPool,
+    L2Advertisement,
+    /// Written by programs; nothing to read.
+    Status,
+}
+
+/// What a document is.
+enum Kind {
+    Core(Core),
+    Ours(Ours),
+    /// Another group's, or a kind without meaning here.
+    Foreign,
+    /// In `metallb.io`, but no such kind or version.
+    Unknown {
+        message: String,
+        fix: &'static str,
+    },
+}
+
+const KINDS: &str = "the kinds are IPAddressPool, L2Advertisement, BGPAdvertisement, BGPPeer, BFDProfile, Community, \
+    ServiceL2Status, ServiceBGPStatus and ConfigurationState";
+
+fn kind_of(api_version: &str, kind: &str) -> Kind {
+    match (api_version, kind) {
+        ("v1", "ConfigMap") => Kind::Core(Core::ConfigMap),
+        ("v1", "Namespace") => Kind::Core(Core::Namespace),
+        ("v1", "Node") => Kind::Core(Core::Node),
+        ("v1", "Secret") => Kind::Core(Core::Secret),
+        ("v1", "Service") => Kind::Core(Core::Service),
+        ("discovery.k8s.io/v1" | "discovery.k8s.io/v1beta1", "EndpointSlice") => Kind::Core(Core::EndpointSlice),
+        _ => match api_version.split_once('/') {
+            Some(("metallb.io", version)) => our_kind(version, kind),
+            _ => Kind::Foreign,
+        },
+    }
+}
+
+fn our_kind(version: &str, kind: &str) -> Kind {
+    let known = match kind {
+        "BFDProfile" => Ours::BfdProfile,
+        "BGPAdvertisement" => Ours::BgpAdvertisement,
+        "BGPPeer" if version == "v1beta1" => Ours::BgpPeerV1Beta1,
+        "BGPPeer" => Ours::BgpPeer,
+        "Community" => Ours::Community,
+        "IPAddressPool" => Ours::IpAddressPool,
+        "L2Advertisement" => Ours::L2Advertisement,
+        "ConfigurationState" | "ServiceBGPStatus" | "ServiceL2Status" => Ours::Status,
+        "AddressPool" => {
+            let fix = "write an IPAddressPool and an L2Advertisement or BGPAdvertisement in its place";
+            return Kind::Unknown { message: "the kind AddressPool is no longer part of metallb.io".to_owned(), fix };
+        }
+        _ => return Kind::Unknown { message: format!("there is no kind {kind:?} in metallb.io"), fix: KINDS },
+    };
+    match (version, known) {
+        ("v1beta1", _) | ("v1beta2", Ours::BgpPeer) => Kind::Ours(known),
+        (_, Ours::BgpPeer) => {
+            let message = format!("there is no version {version:?} of BGPPeer in metallb.io");
+            Kind::Unknown { message, fix: "write metallb.io/v1beta2" }
+        }
+        _ => {
+            let message = format!("there is no version {version:?} of {kind} in metallb.io");
+            Kind::Unknown { message, fix: "write metallb.io/v1beta1" }
+        }
+    }
+}
+
+/// Kind, namespace and name of each object read, with the document that has it.
+type Names = BTreeMap<(Arc<str>, Option<Arc<str>>, Arc<str>), u64>;
+
+impl Objects {
+    fn read(&mut self, document: &Document, origin: Origin, install_namespace: &str, names: &mut Names) {
+        let text = |name: &str| document.value.get(name).and_then(Value::as_str).unwrap_or_default();
+        let (api_version, kind) = (text("apiVersion"), text("kind"));
+        let class = kind_of(api_version, kind);
+        if matches!(class, Kind::Foreign) && !api_version.is_empty() && !kind.is_empty() {
+            return;
+        }
+        let object = identity(document, &class, kind, origin, install_namespace);
+        let findings = Findings::new(object.clone());
+        let mut root = Fields::of(&findings, &document.value);
+        warn_of_oddities(document, &findings);
+        let mut metadata = root.child("metadata");
+        let labels = metadata.text_map("labels");
+        match class {
+            Kind::Foreign => {
+                let field = if api_version.is_empty() { "apiVersion" } else { "kind" };
+                let message = format!("the document has no {field}");
+                let fix = "write the apiVersion and kind of the object; every document needs both";
+                findings.add(Severity::Error, Category::MissingField, field, message, fix);
+            }
+            Kind::Unknown { message, fix } => {
+                findings.add(Severity::Error, Category::Schema, "kind", message, fix);
+            }
+            _ if object.name.is_empty() => {
+                let _ = (metadata.text("name"), metadata.text("namespace"));
+                let fix = "set metadata.name";
+                findings.add(
+                    Severity::Error,
+                    Category::MissingField,
+                    "metadata.name",
+                    "the object has no name".to_owned(),
+                    fix,
+                );
+            }
+            Kind::Ours(ours) => {
+                let _ = metadata.text("namespace");
+                self.read_ours(ours, object, labels, root);
+            }
+            Kind::Core(core) => {
+                let _ = metadata.text("namespace");
+                let foreign_secret = core == Core::Secret && object.namespace.as_deref() != Some(install_namespace);
+                let key = (Arc::clone(&object.kind), object.namespace.clone(), Arc::clone(&object.name));
+                match names.insert(key, origin.0) {
+                    Some(_) => {
+                        let message = format!("{object} stands twice in the input");
+                        let fix = "remove or rename one of the two";
+                        findings.add(Severity::Error, Category::DuplicateName, "metadata.name", message, fix);
+                    }
+                    None if foreign_secret => {}
+                    None => self.read_core(core, object, labels, &mut root),
+                }
+            }
+        }
+        self.problems.extend(findings.into_problems());
+    }
+
+    fn read_ours(&mut self, ours: Ours, object: ObjectRef, labels: Labels, mut root: Fields<'_>) {
+        for name in ["apiVersion", "kind", "metadata", "status"] {
+            root.pass_over(name);
+        }
+        let spec = root.child("spec");
+        match ours {
+            Ours::BfdProfile => {
+                self.config.bfd_profiles.push(Raw { object, labels, spec: resource::bfd_profile(spec) });
+            }
+            Ours::BgpAdvertisement => {
+                self.config.bgp_advertisements.push(Raw { object, labels, spec: resource::bgp_advertisement(spec) });
+            }
+            Ours::BgpPeer => self.config.peers.push(Raw { object, labels, spec: resource::peer(spec) }),
+            Ours::BgpPeerV1Beta1 => {
+                let message = "version v1beta1 of BGPPeer is deprecated".to_owned();
+                let fix = "write metallb.io/v1beta2; the fields keep their names";
+                root.findings().add(Severity::Warning, Category::Schema, "apiVersion", message, fix);
+                self.config.peers.push(Raw { object, labels, spec: resource::peer_v1beta1(spec) });
+            }
+            Ours::Community => self.config.communities.push(Raw { object, labels, spec: resource::community(spec) }),
+            Ours::IpAddressPool => self.config.pools.push(Raw { object, labels, spec: resource::pool(spec) }),
+            Ours::L2Advertisement => {
+                self.config.l2_advertisements.push(Raw { object, labels, spec: resource::l2_advertisement(spec) });
+            }
+            Ours::Status => {}
+        }
+        root.warn_unknown();
+    }
+
+    fn read_core(&mut self, core: Core, object: ObjectRef, labels: Labels, root: &mut Fields<'_>) {
+        let namespace = object.namespace.clone().unwrap_or_default();
+        match core {
+            Core::ConfigMap => cluster::warn_of_legacy_config_map(root),
+            Core::EndpointSlice => {
+                if let Some((key, endpoints)) = cluster::endpoint_slice(&namespace, &labels, root) {
+                    self.endpoints.entry(key).or_default().extend(endpoints);
+                }
+            }
+            Core::Namespace => {
+                self.config.namespaces.insert(object.name.to_string(), labels);
+            }
+            Core::Node => {
+                if let Ok(name) = NodeName::new(object.name) {
+                    self.config.nodes.push(cluster::node(name, labels, root));
+                }
+            }
+            Core::Secret => {
+                let spec = cluster::secret(root);
+                self.config.secrets.push(Raw { object, labels, spec });
+            }
+            Core::Service => match ServiceKey::new(&namespace, &object.name) {
+                Ok(key) => self.services.push(service::service(key, object, labels, root)),
+                Err(error) => {
+                    let fix = "correct metadata.namespace and metadata.name";
+                    let message = error.to_string();
+                    root.findings().add(Severity::Error, Category::Schema, "metadata.namespace", message, fix);
+                }
+            },
+        }
+    }
+}
+
+fn identity(document: &Document, class: &Kind, kind: &str, origin: Origin, install_namespace: &str) -> ObjectRef {
+    let metadata = |name: &str| document.value.get("metadata")?.get(name)?.as_str().filter(|text| !text.is_empty());
+    let default = match class {
+        Kind::Core(Core::Node | Core::Namespace) => None,
+        Kind::Core(Core::Service | Core::EndpointSlice | Core::ConfigMap) | Kind::Foreign => Some("default"),
+        Kind::Core(Core::Secret) | Kind::Ours(_) | Kind::Unknown { .. } => Some(install_namespace),
+    };
+    ObjectRef {
+        kind: kind.into(),
+        namespace: default.map(|default| metadata("namespace").unwrap_or(default).into()),
+        name: metadata("name").unwrap_or_default().into(),
+        origin,
+    }
+}
+
+fn warn_of_oddities(document: &Document, findings: &Findings) {
+    for oddity in &document.oddities {
+        let (category, message, fix) = match &oddity.kind {
+            OddityKind::DuplicateKey { first } => {
+                let message = format!("the key stands twice in one map, here and on line {first}; the last one counts");
+                (Category::DuplicateEntry, message, "remove one of the two")
+            }
+            OddityKind::Tag { name } => {
+                (Category::Schema, format!("the tag !{name} has no meaning here and is left out"), "remove the tag")
+            }
+        };
+        findings.add(Severity::Warning, category, &oddity.field, message, fix);
+    }
+}
+
+#[cfg(test)]
+mod tests;

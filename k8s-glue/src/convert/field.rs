@@ -1,0 +1,252 @@
+//! Typed reading of one object's fields: every wrong type is a problem with its path, none stops the reading.
+//!
+//! Asking for a field makes it known; [`Fields::warn_unknown`] names what was never asked for. A field that is `null` counts as
+//! absent, as the API server has it.
+
+use core::cell::RefCell;
+use core::time::Duration;
+use std::collections::BTreeMap;
+
+use lbcore::config::{Category, ObjectRef, Problem, RawRequirement, RawSelector, Severity};
+use serde_json::{Map, Value};
+
+use super::duration::parse_duration;
+
+/// Collects the problems of one object.
+#[derive(Debug)]
+pub(super) struct Findings {
+    object: ObjectRef,
+    problems: RefCell<Vec<Problem>>,
+}
+
+impl Findings {
+    pub(super) const fn new(object: ObjectRef) -> Self {
+        Self { object, problems: RefCell::new(Vec::new()) }
+    }
+
+    pub(super) fn add(&self, severity: Severity, category: Category, field: &str, message: String, fix: &str) {
+        let object = Some(self.object.clone());
+        let problem = Problem { severity, category, object, field: field.to_owned(), message, fix: fix.to_owned() };
+        self.problems.borrow_mut().push(problem);
+    }
+
+    pub(super) fn into_problems(self) -> Vec<Problem> {
+        self.problems.into_inner()
+    }
+}
+
+/// The fields of one map within an object.
+#[derive(Debug)]
+pub(super) struct Fields<'o> {
+    findings: &'o Findings,
+    map: Option<&'o Map<String, Value>>,
+    path: String,
+    known: Vec<&'static str>,
+}
+
+/// How a value is called in a message; texts and numbers with what they are.
+fn describe(value: &Value) -> String {
+    match value {
+        Value::Null => "null".to_owned(),
+        Value::Bool(value) => format!("the boolean {value}"),
+        Value::Number(number) => format!("the number {number}"),
+        Value::String(text) => format!("the text {text:?}"),
+        Value::Array(_) => "a list".to_owned(),
+        Value::Object(_) => "a map".to_owned(),
+    }
+}
+
+impl<'o> Fields<'o> {
+    /// The fields of the whole object.
+    pub(super) const fn of(findings: &'o Findings, map: &'o Map<String, Value>) -> Self {
+        Self { findings, map: Some(map), path: String::new(), known: Vec::new() }
+    }
+
+    /// The path of a field of this map.
+    pub(super) fn path_of(&self, name: &str) -> String {
+        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
+    }
+
+    /// The findings of the object.
+    pub(super) const fn findings(&self) -> &'o Findings {
+        self.findings
+    }
+
+    fn value(&mut self, name: &'static str) -> Option<&'o Value> {
+        self.known.push(name);
+        self.map?.get(name).filter(|value| !value.is_null())
+    }
+
+    fn refuse(&self, path: &str, value: &Value, wanted: &str, fix: &str) {
+        let message = format!("{} stands where {wanted} belongs", describe(value));
+        self.findings.add(Severity::Error, Category::Schema, path, message, fix);
+    }
+
+    fn as_text(&self, path: &str, value: &Value) -> Option<String> {
+        match value {
+            Value::String(text) => Some(text.clone()),
+            Value::Bool(_) | Value::Number(_) => {
+                self.refuse(path, value, "a text", "put the value in quotes");
+                None
+            }
+            Value::Null | Value::Array(_) | Value::Object(_) => {
+                self.refuse(path, value, "a text", "write one text");
+                None
+            }
+        }
+    }
+
+    /// A text.
+    pub(super) fn text(&mut self, name: &'static str) -> Option<String> {
+        let value = self.value(name)?;
+        self.as_text(&self.path_of(name), value)
+    }
+
+    /// A boolean.
+    pub(super) fn boolean(&mut self, name: &'static str) -> Option<bool> {
+        let value = self.value(name)?;
+        if !value.is_boolean() {
+            self.refuse(&self.path_of(name), value, "a boolean", "write true or false, without quotes");
+        }
+        value.as_bool()
+    }
+
+    /// A whole number.
+    pub(super) fn integer(&mut self, name: &'static str) -> Option<i64> {
+        let value = self.value(name)?;
+        let number = value.as_i64().or_else(|| whole(value.as_f64()?));
+        if number.is_none() {
+            self.refuse(
+                &self.path_of(name),
+                value,
+                "a whole number",
+                "write a whole number of 64 bits, without quotes",
+            );
+        }
+        number
+    }
+
+    /// A duration as Go writes it.
+    pub(super) fn duration(&mut self, name: &'static str) -> Option<Duration> {
+        let value = self.value(name)?;
+        let duration = value.as_str().and_then(parse_duration);
+        if duration.is_none() {
+            self.refuse(&self.path_of(name), value, "a duration", "write a duration such as 90s, 1m30s or 500ms");
+        }
+        duration
+    }
+
+    fn list(&mut self, name: &'static str) -> &'o [Value] {
+        let Some(value) = self.value(name) else { return &[] };
+        if let Value::Array(items) = value {
+            return items;
+        }
+        self.refuse(&self.path_of(name), value, "a list", "write a list, one entry a line with a dash");
+        &[]
+    }
+
+    /// A list of texts; empty where absent.
+    pub(super) fn texts(&mut self, name: &'static str) -> Vec<String> {
+        let items = self.list(name).iter().enumerate();
+        let path = self.path_of(name);
+        items.filter_map(|(index, item)| self.as_text(&format!("{path}[{index}]"), item)).collect()
+    }
+
+    /// A map of texts to texts; empty where absent.
+    pub(super) fn text_map(&mut self, name: &'static str) -> BTreeMap<String, String> {
+        let path = self.path_of(name);
+        let Some(value) = self.value(name) else { return BTreeMap::new() };
+        let Value::Object(map) = value else {
+            self.refuse(&path, value, "a map", "write one KEY: VALUE a line");
+            return BTreeMap::new();
+        };
+        let entries = map.iter().filter_map(|(key, value)| {
+            let value =
+                if value.is_null() { Some(String::new()) } else { self.as_text(&format!("{path}[{key}]"), value) };
+            Some((key.clone(), value?))
+        });
+        entries.collect()
+    }
+
+    fn as_map(&self, path: String, value: &'o Value) -> Option<Self> {
+        let Value::Object(map) = value else {
+            self.refuse(&path, value, "a map", "write fields of its own below it");
+            return None;
+        };
+        Some(Self { findings: self.findings, map: Some(map), path, known: Vec::new() })
+    }
+
+    /// A map with fields of its own, `None` where absent.
+    pub(super) fn optional(&mut self, name: &'static str) -> Option<Self> {
+        let value = self.value(name)?;
+        self.as_map(self.path_of(name), value)
+    }
+
+    /// A map with fields of its own; one without fields where absent.
+    pub(super) fn child(&mut self, name: &'static str) -> Self {
+        let empty = Self { findings: self.findings, map: None, path: self.path_of(name), known: Vec::new() };
+        self.optional(name).unwrap_or(empty)
+    }
+
+    /// A list of maps with fields of their own.
+    pub(super) fn children(&mut self, name: &'static str) -> Vec<Self> {
+        let items = self.list(name).iter().enumerate();
+        let path = self.path_of(name);
+        items.filter_map(|(index, item)| self.as_map(format!("{path}[{index}]"), item)).collect()
+    }
+
+    fn selector(mut self) -> RawSelector {
+        let match_labels = self.text_map("matchLabels");
+        let expressions = self.children("matchExpressions").into_iter().map(|mut expression| {
+            let requirement = RawRequirement {
+                key: expression.text("key").unwrap_or_default(),
+                operator: expression.text("operator").unwrap_or_default(),
+                values: expression.texts("values"),
+            };
+            expression.warn_unknown();
+            requirement
+        });
+        let match_expressions = expressions.collect();
+        self.warn_unknown();
+        RawSelector { match_labels, match_expressions }
+    }
+
+    /// A list of label selectors ([API-GEN-6]).
+    pub(super) fn selectors(&mut self, name: &'static str) -> Vec<RawSelector> {
+        self.children(name).into_iter().map(Self::selector).collect()
+    }
+
+    /// A label selector.
+    pub(super) fn optional_selector(&mut self, name: &'static str) -> Option<RawSelector> {
+        self.optional(name).map(Self::selector)
+    }
+
+    /// A text two levels down of an object whose types are nobody's business here.
+    pub(super) fn peek_text(&self, outer: &str, inner: &str) -> Option<&'o str> {
+        self.map?.get(outer)?.get(inner)?.as_str()
+    }
+
+    /// Marks a field as known that is not looked at.
+    pub(super) fn pass_over(&mut self, name: &'static str) {
+        self.known.push(name);
+    }
+
+    /// Warns of every field that was not asked for: the API server drops such fields ([API-GEN-9]).
+    pub(super) fn warn_unknown(self) {
+        let Some(map) = self.map else { return };
+        for name in map.keys().filter(|name| !self.known.contains(&name.as_str())) {
+            let mut known = self.known.clone();
+            known.sort_unstable();
+            let fix = format!("remove it, or correct its name; known here: {}", known.join(", "));
+            let message = format!("there is no field {name:?} here; it has no effect");
+            self.findings.add(Severity::Warning, Category::Schema, &self.path_of(name), message, &fix);
+        }
+    }
+}
+
+/// `3.0` is a whole number to the API server.
+#[expect(clippy::cast_possible_truncation, reason = "the range is checked, and a fraction is refused")]
+fn whole(number: f64) -> Option<i64> {
+    let bound = 2_f64.powi(53);
+    (number.fract() == 0.0 && number.abs() <= bound).then_some(number as i64)
+}

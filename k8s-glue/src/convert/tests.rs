@@ -1,0 +1,188 @@
+//! What is made of objects, and which types are refused.
+
+use lbcore::family::{IpFamily, IpFamilyPolicy};
+use lbcore::node::NetworkCondition;
+
+use super::*;
+use crate::manifest::Manifests;
+
+fn read(text: &str) -> Objects {
+    let mut manifests = Manifests::default();
+    manifests.read_bytes(&"a.yaml".into(), text.as_bytes());
+    assert_eq!(manifests.malformed, []);
+    objects(&manifests.documents, "metallb-system")
+}
+
+fn found(objects: &Objects) -> Vec<(Severity, Category, &str)> {
+    objects.problems.iter().map(|problem| (problem.severity, problem.category, problem.field.as_str())).collect()
+}
+
+#[test]
+fn every_wrong_type_of_an_object_is_reported() {
+    let objects = read(
+        "apiVersion: metallb.io/v1beta1\nkind: IPAddressPool\nmetadata: {name: p, labels: {a: yes}}\nspec:\n  addresses: 1.2.3.0/24\n  \
+         autoAssign: 'no'\n  serviceAllocation: {priority: high, namespaces: [1], typo: x}\n",
+    );
+    assert_eq!(
+        found(&objects),
+        [
+            (Severity::Error, Category::Schema, "metadata.labels[a]"),
+            (Severity::Error, Category::Schema, "spec.addresses"),
+            (Severity::Error, Category::Schema, "spec.autoAssign"),
+            (Severity::Error, Category::Schema, "spec.serviceAllocation.priority"),
+            (Severity::Error, Category::Schema, "spec.serviceAllocation.namespaces[0]"),
+            (Severity::Warning, Category::Schema, "spec.serviceAllocation.typo"),
+        ]
+    );
+    assert!(objects.problems.iter().all(|problem| !problem.fix.is_empty()));
+}
+
+#[test]
+fn unknown_kinds_and_versions_of_the_group_are_problems_and_others_are_not() {
+    for text in [
+        "apiVersion: metallb.io/v1beta1\nkind: AddressPool\nmetadata: {name: p}\n",
+        "apiVersion: metallb.io/v1beta1\nkind: IPAdressPool\nmetadata: {name: p}\n",
+        "apiVersion: metallb.io/v1beta2\nkind: IPAddressPool\nmetadata: {name: p}\n",
+        "apiVersion: metallb.io/v1\nkind: BGPPeer\nmetadata: {name: p}\n",
+    ] {
+        assert_eq!(found(&read(text)), [(Severity::Error, Category::Schema, "kind")], "{text}");
+    }
+    for text in [
+        "apiVersion: apps/v1\nkind: Deployment\nspec: 7\n",
+        "apiVersion: serving.knative.dev/v1\nkind: Service\nmetadata: {name: s}\n",
+        "apiVersion: metallb.io/v1beta1\nkind: ConfigurationState\nmetadata: {name: p}\nstatus: {result: Valid}\n",
+    ] {
+        assert_eq!(found(&read(text)), [], "{text}");
+    }
+}
+
+#[test]
+fn identity_is_required() {
+    assert_eq!(found(&read("kind: Service\n"))[0].2, "apiVersion");
+    assert_eq!(found(&read("apiVersion: v1\n"))[0].2, "kind");
+    assert_eq!(
+        found(&read("apiVersion: v1\nkind: Service\n"))[0],
+        (Severity::Error, Category::MissingField, "metadata.name")
+    );
+}
+
+#[test]
+fn objects_without_a_namespace_are_where_their_kind_is() {
+    let objects = read(
+        "apiVersion: metallb.io/v1beta1\nkind: IPAddressPool\nmetadata: {name: p}\n---\napiVersion: v1\nkind: Service\nmetadata: {name: \
+         s}\n---\napiVersion: v1\nkind: Node\nmetadata: {name: n}\n",
+    );
+    assert_eq!(objects.config.pools[0].object.namespace.as_deref(), Some("metallb-system"));
+    assert_eq!(objects.services[0].key.as_str(), "default/s");
+    assert_eq!(objects.config.nodes[0].name.as_str(), "n");
+}
+
+// [ANNOT-6], [ANNOT-7]
+#[test]
+fn the_newer_annotation_wins_even_where_it_is_empty() {
+    let service = |annotations: &str| {
+        read(&format!("apiVersion: v1\nkind: Service\nmetadata: {{name: s, annotations: {{{annotations}}}}}\n"))
+            .services
+            .remove(0)
+    };
+    let both = service("metallb.io/address-pool: '', metallb.universe.tf/address-pool: old");
+    assert_eq!(both.requested_pool(), None);
+    assert_eq!(service("metallb.universe.tf/address-pool: old").requested_pool(), Some("old"));
+    let shared = service("metallb.universe.tf/allow-shared-ip: ''");
+    assert_eq!((shared.sharing_key(), shared.has_sharing_annotation()), (None, true));
+}
+
+#[test]
+fn a_service_is_read_whole() {
+    let text = "apiVersion: v1\nkind: Service\nmetadata: {name: s, namespace: shop, labels: {a: b}}\nspec:\n  type: LoadBalancer\n  \
+                clusterIPs: [10.0.0.1, 'fd00::1']\n  ipFamilies: [IPv6, IPv4]\n  ipFamilyPolicy: PreferDualStack\n  \
+                externalTrafficPolicy: Local\n  ports: [{port: 80}, {port: 53, protocol: UDP}]\n  selector: {app: s}\nstatus: {loadBalancer: \
+                {ingress: [{ip: 192.0.2.1}, {hostname: h}]}}\n";
+    let objects = read(text);
+    assert_eq!(objects.problems, []);
+    let service = &objects.services[0];
+    assert_eq!(service.ip_families, [IpFamily::V6, IpFamily::V4]);
+    assert_eq!(service.ip_family_policy, IpFamilyPolicy::PreferDualStack);
+    assert_eq!(service.traffic_policy, TrafficPolicy::Local);
+    assert_eq!(service.ports.iter().map(ToString::to_string).collect::<Vec<_>>(), ["TCP/80", "UDP/53"]);
+    assert_eq!(service.recorded, ["192.0.2.1", ""]);
+}
+
+#[test]
+fn values_that_the_api_server_refuses_in_a_service_are_problems() {
+    let text = "apiVersion: v1\nkind: Service\nmetadata: {name: s, annotations: {metallb.io/allow-shared-ip: yes}}\nspec: {type: Loadbalancer, \
+                ports: [{port: 0}, {port: 65536}, {port: 1, protocol: tcp}], externalTrafficPolicy: local}\n";
+    let objects = read(text);
+    assert!(objects.problems.iter().all(|problem| problem.category == Category::Schema));
+    let fields: Vec<_> = objects.problems.iter().map(|problem| problem.field.as_str()).collect();
+    assert_eq!(
+        fields,
+        [
+            "metadata.annotations[metallb.io/allow-shared-ip]",
+            "spec.type",
+            "spec.externalTrafficPolicy",
+            "spec.ports[0].port",
+            "spec.ports[1].port",
+            "spec.ports[2].protocol",
+        ]
+    );
+}
+
+// [ANN-20] to [ANN-22], [ANN-24]
+#[test]
+fn endpoints_of_all_slices_are_taken_together() {
+    let slice = |name: &str, endpoints: &str| {
+        format!(
+            "---\napiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {{name: {name}, labels: {{kubernetes.io/service-name: \
+             s}}}}\nendpoints: {endpoints}\n"
+        )
+    };
+    let text = slice("a", "[{addresses: [10.1.0.1], nodeName: n}, {conditions: {ready: false}}]")
+        + &slice(
+            "b",
+            "[{conditions: {ready: false, serving: true}}, {conditions: {ready: true, serving: false}}, {conditions: {serving: false}}]",
+        );
+    let objects = read(&text);
+    let endpoints = &objects.endpoints[&"default/s".parse().unwrap()];
+    let usable: Vec<_> = endpoints.iter().map(|endpoint| endpoint.readiness == Readiness::Usable).collect();
+    assert_eq!(usable, [true, false, true, true, true]);
+    assert_eq!(endpoints[0].node.as_ref().map(NodeName::as_str), Some("n"));
+}
+
+// [ANN-43]
+#[test]
+fn only_a_true_condition_makes_the_network_unavailable() {
+    let network = |status: &str| {
+        let text = format!(
+            "apiVersion: v1\nkind: Node\nmetadata: {{name: n}}\nstatus: {{conditions: [{{type: NetworkUnavailable, status: '{status}'}}]}}\n"
+        );
+        read(&text).config.nodes[0].network
+    };
+    assert_eq!(network("True"), NetworkCondition::Unavailable);
+    assert_eq!(network("Unknown"), NetworkCondition::Available);
+}
+
+// [CFG-24]
+#[test]
+fn secrets_are_decoded_and_plain_text_wins() {
+    let secret = |rest: &str| read(&format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: s}}\n{rest}\n"));
+    let password = |objects: &Objects| {
+        objects.config.secrets[0].spec.password.as_ref().map(|password| password.as_bytes().to_vec())
+    };
+    assert_eq!(password(&secret("data: {password: czNjcmV0}")), Some(b"s3cret".to_vec()));
+    assert_eq!(password(&secret("data: {password: czNjcmV0}\nstringData: {password: other}")), Some(b"other".to_vec()));
+    assert_eq!(found(&secret("data: {password: '%'}")), [(Severity::Error, Category::Schema, "data.password")]);
+    let elsewhere = read("apiVersion: v1\nkind: Secret\nmetadata: {name: s, namespace: default}\n");
+    assert_eq!(elsewhere.config.secrets.len(), 0);
+}
+
+#[test]
+fn repeated_core_objects_and_old_config_maps_are_noticed() {
+    let service = "apiVersion: v1\nkind: Service\nmetadata: {name: s}\n";
+    let objects = read(&format!("{service}---\n{service}"));
+    assert_eq!(found(&objects), [(Severity::Error, Category::DuplicateName, "metadata.name")]);
+    assert_eq!(objects.problems[0].object.as_ref().map(|object| object.origin), Some(Origin(1)));
+    let old =
+        read("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: config}\ndata: {config: \"address-pools: []\\n\"}\n");
+    assert_eq!(found(&old), [(Severity::Warning, Category::Schema, "data.config")]);
+}
