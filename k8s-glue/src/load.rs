@@ -1,0 +1,99 @@
+//! From paths to a checked configuration: read, convert, check, and one report of everything that was found.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use lbcore::config::{Config, Origin, Problem, Settings, Severity};
+
+use crate::convert::{self, Objects};
+use crate::manifest::{self, Document, Manifests};
+use crate::report::{Finding, Report};
+
+/// An input, read and checked.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The documents read.
+    pub documents: Vec<Document>,
+    /// What they describe.
+    pub objects: Objects,
+    /// The configuration; `None` where anything in the input is an error.
+    pub config: Option<Arc<Config>>,
+    /// Everything that was found.
+    pub report: Report,
+    /// The names of the files in the order read.
+    pub files: Vec<Arc<str>>,
+}
+
+/// Reads files and folders and checks what they describe.
+pub fn load(paths: &[PathBuf], settings: &Settings) -> Loaded {
+    check(manifest::read_paths(paths), settings)
+}
+
+/// Checks what was read.
+pub fn check(manifests: Manifests, settings: &Settings) -> Loaded {
+    let Manifests { documents, malformed, files } = manifests;
+    let mut objects = convert::objects(&documents, &settings.install_namespace);
+    let outcome = Config::build(&objects.config, settings);
+    let typed = core::mem::take(&mut objects.problems);
+    let ruled: Vec<Problem> = outcome.problems.into_iter().filter(|problem| !follows_from(problem, &typed)).collect();
+    let mut findings: Vec<Finding> = malformed.iter().map(Finding::of_malformed).collect();
+    findings.extend(typed.into_iter().chain(ruled).map(|problem| Finding::of_problem(problem, &documents)));
+    let report = Report::new(findings, &files, documents.len());
+    let config = outcome.config.filter(|_| report.is_valid());
+    Loaded { documents, objects, config, report, files }
+}
+
+/// Whether a rule complains of a field only because its value could not be read, which is reported already.
+fn follows_from(problem: &Problem, typed: &[Problem]) -> bool {
+    let Some(object) = &problem.object else { return false };
+    // The problems of types come in the order of the documents.
+    let start = typed.partition_point(|known| origin_of(known) < object.origin);
+    let of_object = typed.iter().skip(start).take_while(|known| origin_of(known) == object.origin);
+    of_object
+        .filter(|known| known.severity == Severity::Error)
+        .any(|known| problem.field.starts_with(&known.field) || known.field.starts_with(&problem.field))
+}
+
+fn origin_of(problem: &Problem) -> Origin {
+    problem.object.as_ref().map_or(Origin(0), |object| object.origin)
+}
+
+#[cfg(test)]
+mod tests {
+    use lbcore::config::Category;
+
+    use super::*;
+
+    fn checked(text: &str) -> Loaded {
+        let mut manifests = Manifests::default();
+        manifests.read_bytes(&"a.yaml".into(), text.as_bytes());
+        check(manifests, &Settings::default())
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_type_is_reported_once() {
+        let loaded = checked(
+            "apiVersion: metallb.io/v1beta1\nkind: IPAddressPool\nmetadata: {name: p}\nspec:\n  addresses: 1.2.3.0/24\n",
+        );
+        assert_eq!(loaded.report.findings().len(), 1, "{}", loaded.report.to_text());
+        assert_eq!(loaded.report.findings()[0].line, 5);
+        assert!(loaded.config.is_none());
+    }
+
+    #[test]
+    fn rules_name_the_line_of_the_entry() {
+        let loaded = checked(
+            "---\napiVersion: metallb.io/v1beta1\nkind: IPAddressPool\nmetadata: {name: p}\nspec:\n  addresses:\n  - 1.2.3.0/24\n  - \
+             10.0.0.9-10.0.0.1\n",
+        );
+        let finding = &loaded.report.findings()[0];
+        assert_eq!((finding.line, finding.category), (8, Category::InvalidAddressRange.as_str()));
+    }
+
+    #[test]
+    fn malformed_text_refuses_the_configuration() {
+        let loaded = checked("a: [\n---\napiVersion: v1\nkind: Node\nmetadata: {name: n1}\n");
+        assert!(loaded.config.is_none());
+        assert_eq!(loaded.objects.config.nodes.len(), 1);
+    }
+}

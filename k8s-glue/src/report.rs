@@ -1,0 +1,241 @@
+//! What was found wrong with the input, as people and programs read it.
+//!
+//! The JSON form is a contract: fields may be added, none renamed. Findings are ordered as the input was read: by file, then by line.
+
+use core::fmt;
+use std::sync::Arc;
+
+use lbcore::allocator::NoAddress;
+use lbcore::config::{Category, ObjectRef, Problem, Severity};
+use serde::{Serialize, Serializer};
+
+use crate::manifest::{Document, Malformed};
+use crate::output;
+
+/// One problem with its place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// Whether it makes the input unusable.
+    #[serde(serialize_with = "as_text")]
+    pub severity: Severity,
+    /// The category, one of the machine contract.
+    pub category: &'static str,
+    /// The file, empty where no single file is concerned.
+    pub file: Arc<str>,
+    /// The line in the file, from 1; 0 where no file is given.
+    pub line: usize,
+    /// The kind of the object; empty where there is none, as for text that does not parse.
+    pub kind: Arc<str>,
+    /// The namespace; empty for objects outside of namespaces.
+    pub namespace: Arc<str>,
+    /// The name.
+    pub name: Arc<str>,
+    /// Path of the field, such as `spec.addresses[1]`; empty for the whole object.
+    pub field: String,
+    /// What is wrong.
+    pub message: String,
+    /// How to mend it.
+    pub fix: String,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
+fn as_text<S: Serializer>(severity: &Severity, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(severity)
+}
+
+impl Finding {
+    /// A text that could not be read.
+    pub fn of_malformed(malformed: &Malformed) -> Self {
+        Self {
+            severity: Severity::Error,
+            category: Category::Schema.as_str(),
+            file: Arc::clone(&malformed.file),
+            line: malformed.line,
+            kind: "".into(),
+            namespace: "".into(),
+            name: "".into(),
+            field: String::new(),
+            message: malformed.reason.to_string(),
+            fix: malformed.reason.fix().to_owned(),
+        }
+    }
+
+    /// A Service that gets nothing, or not what it asks for. The reason says how to mend it.
+    pub fn of_service(object: &ObjectRef, reason: &NoAddress, documents: &[Document]) -> Self {
+        let document = usize::try_from(object.origin.0).ok().and_then(|index| documents.get(index));
+        let text = reason.to_string();
+        // The mend stands last, behind a colon.
+        let (message, fix) = text.rsplit_once(": ").unwrap_or((&text, ""));
+        let (message, fix) = (message.to_owned(), fix.to_owned());
+        Self {
+            severity: Severity::Warning,
+            category: reason.category(),
+            file: document.map_or_else(|| "".into(), |document| Arc::clone(&document.file)),
+            line: document.map_or(0, |document| document.line),
+            kind: Arc::clone(&object.kind),
+            namespace: object.namespace.clone().unwrap_or_else(|| "".into()),
+            name: Arc::clone(&object.name),
+            field: String::new(),
+            message,
+            fix,
+        }
+    }
+
+    /// A problem, whose origin is the index of its document.
+    pub fn of_problem(problem: Problem, documents: &[Document]) -> Self {
+        let Problem { severity, category, object, field, message, fix } = problem;
+        let index = object.as_ref().and_then(|object| usize::try_from(object.origin.0).ok());
+        let document = index.and_then(|index| documents.get(index));
+        let (file, line) = document.map_or_else(
+            || ("".into(), 0),
+            |document| (Arc::clone(&document.file), document.positions.line_of(&field)),
+        );
+        let (kind, namespace, name) =
+            object.map_or_else(|| ("".into(), None, "".into()), |object| (object.kind, object.namespace, object.name));
+        let namespace = namespace.unwrap_or_else(|| "".into());
+        Self { severity, category: category.as_str(), file, line, kind, namespace, name, field, message, fix }
+    }
+}
+
+/// `file:line: severity: Kind namespace/name: field: message (fix)`.
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.file.is_empty() {
+            write!(f, "{}:{}: ", self.file, self.line)?;
+        }
+        write!(f, "{}: ", self.severity)?;
+        if !self.kind.is_empty() {
+            let slash = if self.namespace.is_empty() { "" } else { "/" };
+            write!(f, "{} {}{slash}{}: ", self.kind, self.namespace, self.name)?;
+        }
+        if !self.field.is_empty() {
+            write!(f, "{}: ", self.field)?;
+        }
+        f.write_str(&self.message)?;
+        if self.fix.is_empty() { Ok(()) } else { write!(f, " ({})", self.fix) }
+    }
+}
+
+/// All findings about one input.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    findings: Vec<Finding>,
+    /// How many documents were read.
+    documents: usize,
+}
+
+/// The form of `-o json`.
+#[derive(Serialize)]
+struct JsonReport<'r> {
+    valid: bool,
+    problems: &'r [Finding],
+}
+
+impl Report {
+    /// Orders the findings by file as read, then by line; those of one line keep their order.
+    pub fn new(mut findings: Vec<Finding>, files: &[Arc<str>], documents: usize) -> Self {
+        let place_of = |file: &Arc<str>| files.iter().position(|known| known == file);
+        // The position of each file is looked up once: there may be thousands of both.
+        findings.sort_by_key(|finding| finding.line);
+        findings.sort_by_cached_key(|finding| place_of(&finding.file));
+        Self { findings, documents }
+    }
+
+    /// Adds findings, in the order of the files.
+    pub fn add(&mut self, findings: Vec<Finding>, files: &[Arc<str>]) {
+        let known = core::mem::take(&mut self.findings);
+        *self = Self::new(known.into_iter().chain(findings).collect(), files, self.documents);
+    }
+
+    /// Several reports as one, each in its order.
+    pub fn joined(reports: impl IntoIterator<Item = Self>) -> Self {
+        let mut joined = Self::default();
+        for report in reports {
+            joined.findings.extend(report.findings);
+            joined.documents += report.documents;
+        }
+        joined
+    }
+
+    /// The findings in order.
+    pub fn findings(&self) -> &[Finding] {
+        &self.findings
+    }
+
+    /// Whether nothing is an error.
+    pub fn is_valid(&self) -> bool {
+        self.count(Severity::Error) == 0
+    }
+
+    fn count(&self, severity: Severity) -> usize {
+        self.findings.iter().filter(|finding| finding.severity == severity).count()
+    }
+
+    /// One line a finding, and a last one with the counts.
+    pub fn to_text(&self) -> String {
+        let lines = self.findings.iter().map(|finding| format!("{finding}\n"));
+        lines.chain([format!("{}\n", self.summary())]).collect()
+    }
+
+    fn summary(&self) -> String {
+        let counted = |count: usize, noun: &str| format!("{count} {noun}{}", if count == 1 { "" } else { "s" });
+        format!(
+            "{} and {} in {}",
+            counted(self.count(Severity::Error), "error"),
+            counted(self.count(Severity::Warning), "warning"),
+            counted(self.documents, "document")
+        )
+    }
+
+    /// The machine form, with a line break at the end.
+    pub fn to_json(&self) -> String {
+        let report = JsonReport { valid: self.is_valid(), problems: &self.findings };
+        output::json(&report)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finding(file: &str, line: usize, severity: Severity) -> Finding {
+        Finding {
+            severity,
+            category: "schema",
+            file: file.into(),
+            line,
+            kind: "IPAddressPool".into(),
+            namespace: "metallb-system".into(),
+            name: "office".into(),
+            field: "spec.addresses[1]".into(),
+            message: "bad".into(),
+            fix: "good".into(),
+        }
+    }
+
+    #[test]
+    fn findings_come_in_the_order_of_the_input() {
+        let findings = vec![
+            finding("b", 1, Severity::Error),
+            finding("a", 9, Severity::Warning),
+            finding("b", 0, Severity::Error),
+        ];
+        let report = Report::new(findings, &["b".into(), "a".into()], 3);
+        let places: Vec<_> = report.findings().iter().map(|finding| (&*finding.file, finding.line)).collect();
+        assert_eq!(places, [("b", 0), ("b", 1), ("a", 9)]);
+        assert!(!report.is_valid());
+        let text = report.to_text();
+        let last = "a:9: warning: IPAddressPool metallb-system/office: spec.addresses[1]: bad (good)\n2 errors and 1 warning in 3 documents\n";
+        assert!(text.ends_with(last), "{text}");
+    }
+
+    #[test]
+    fn the_machine_form_has_its_names() {
+        let report = Report::new(vec![finding("a", 9, Severity::Warning)], &["a".into()], 1);
+        let json: serde_json::Value = serde_json::from_str(&report.to_json()).unwrap();
+        let expected = serde_json::json!({"valid": true, "problems": [{"severity": "warning", "category": "schema", "file": "a",
+            "line": 9, "kind": "IPAddressPool", "namespace": "metallb-system", "name": "office", "field": "spec.addresses[1]",
+            "message": "bad", "fix": "good"}]});
+        assert_eq!(json, expected);
+    }
+}

@@ -1,0 +1,29 @@
+//! `ferrule validate`: everything that is wrong with the input, in one run.
+
+use lbcore::allocator::Allocator;
+use lbcore::config::Settings;
+
+use crate::args::{Outcome, ValidateArgs, ValidateOutput};
+use crate::load::{self, Loaded};
+use crate::output;
+use crate::plan::{self, PlanError, PlanSettings};
+
+/// Reads the input and prints what was found. Services whose request cannot be met are warnings, and are known only where the
+/// configuration is accepted.
+///
+/// # Errors
+/// [`PlanError`].
+pub fn validate(arguments: &ValidateArgs) -> Result<Outcome, PlanError> {
+    let settings = Settings { install_namespace: arguments.input.namespace.as_str().into(), ..Settings::default() };
+    let Loaded { documents, objects, config, mut report, files } = load::load(&arguments.input.filenames, &settings);
+    if let Some(config) = config {
+        let settings = PlanSettings { load_balancer_class: arguments.input.load_balancer_class.clone() };
+        let assignments = plan::assign(&config, &objects, &settings, &mut Allocator::default())?;
+        report.add(plan::unmet_requests(&assignments, &documents), &files);
+    }
+    output::print(&match arguments.output {
+        ValidateOutput::Text => report.to_text(),
+        ValidateOutput::Json => report.to_json(),
+    })?;
+    Ok(if report.is_valid() { Outcome::Good } else { Outcome::InputBad })
+}
