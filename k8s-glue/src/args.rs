@@ -9,6 +9,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::{plan, validate};
+
 /// How a command ended; the numbers are part of the contract with scripts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -194,12 +196,11 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed> {
 ///
 /// # Errors
 /// Whatever kept the command from doing its work.
-#[expect(clippy::needless_pass_by_value, reason = "each command takes its arguments whole")]
-pub fn dispatch(parsed: Parsed) -> Result<Outcome> {
+pub fn dispatch(parsed: &Parsed) -> Result<Outcome> {
     match parsed {
-        Parsed::Answered(outcome) => Ok(outcome),
-        Parsed::Command(Command::Plan(_)) => anyhow::bail!("this build has no `plan`"),
-        Parsed::Command(Command::Validate(_)) => anyhow::bail!("this build has no `validate`"),
+        Parsed::Answered(outcome) => Ok(*outcome),
+        Parsed::Command(Command::Plan(arguments)) => plan::plan(arguments).map_err(Into::into),
+        Parsed::Command(Command::Validate(arguments)) => Ok(validate::validate(arguments)?),
     }
 }
 

@@ -6,7 +6,7 @@ use k8s_glue::args::{self, Outcome};
 
 #[expect(clippy::print_stderr, reason = "the last error of the process has nowhere else to go")]
 fn main() -> ExitCode {
-    let outcome = args::parse(std::env::args_os()).and_then(args::dispatch).unwrap_or_else(|error| {
+    let outcome = args::parse(std::env::args_os()).and_then(|parsed| args::dispatch(&parsed)).unwrap_or_else(|error| {
         eprintln!("ferrule: {error:#}");
         Outcome::InputBad
     });

@@ -104,6 +104,8 @@ pub struct Manifests {
     pub documents: Vec<Document>,
     /// What could not be read, in the same order.
     pub malformed: Vec<Malformed>,
+    /// The names of the texts in the order read, those that could not be read included.
+    pub files: Vec<Arc<str>>,
 }
 
 /// The files that a path stands for: itself, or the `*.yaml`, `*.yml` and `*.json` directly in the folder, sorted by name (as
@@ -138,7 +140,7 @@ pub fn read_paths(paths: &[PathBuf]) -> Manifests {
         let files = match files_of(path) {
             Ok(files) => files,
             Err(reason) => {
-                manifests.malformed.push(Malformed { file: name, line: 1, reason });
+                manifests.refuse_file(name, reason);
                 continue;
             }
         };
@@ -150,7 +152,7 @@ pub fn read_paths(paths: &[PathBuf]) -> Manifests {
             let name: Arc<str> = if file.as_os_str() == "-" { "<stdin>".into() } else { file.to_string_lossy().into() };
             match read {
                 Ok(bytes) => manifests.read_bytes(&name, &bytes),
-                Err(reason) => manifests.malformed.push(Malformed { file: name, line: 1, reason }),
+                Err(reason) => manifests.refuse_file(name, reason),
             }
             seen.push(file);
         }
@@ -170,8 +172,14 @@ fn read_limited(source: impl Read) -> Result<Vec<u8>, ReadError> {
 }
 
 impl Manifests {
+    fn refuse_file(&mut self, file: Arc<str>, reason: ReadError) {
+        self.files.push(Arc::clone(&file));
+        self.malformed.push(Malformed { file, line: 1, reason });
+    }
+
     /// Reads the documents of one text.
     pub fn read_bytes(&mut self, file: &Arc<str>, bytes: &[u8]) {
+        self.files.push(Arc::clone(file));
         for piece in split::documents(bytes) {
             match core::str::from_utf8(piece.bytes) {
                 Ok(text) => {

@@ -87,7 +87,7 @@ fn text(content: &str, out: &mut String) {
 
 /// Whether the text means itself without quotes, in every version of YAML.
 fn is_safe_plain(content: &str) -> bool {
-    let words = ["true", "false", "null"];
+    let words = ["true", "false", "null", "y", "n"];
     content.starts_with(|letter: char| letter.is_ascii_alphabetic())
         && content.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte))
         && reread(content).is_none()

@@ -143,11 +143,12 @@ fn plain(spot: Option<&Spot>) -> Option<&str> {
     }
 }
 
-/// What YAML 1.1 makes of a plain scalar that YAML 1.2 calls text.
+/// What YAML 1.1 makes of a plain scalar that YAML 1.2 calls text. `y` and `n` stay text: releases of kubectl differ, and they are
+/// fine names.
 pub(super) fn reread(text: &str) -> Option<Value> {
     match text {
-        "y" | "Y" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" => Some(Value::Bool(true)),
-        "n" | "N" | "no" | "No" | "NO" | "off" | "Off" | "OFF" => Some(Value::Bool(false)),
+        "yes" | "Yes" | "YES" | "on" | "On" | "ON" => Some(Value::Bool(true)),
+        "no" | "No" | "NO" | "off" | "Off" | "OFF" => Some(Value::Bool(false)),
         _ => integer(text).map(Value::Number),
     }
 }

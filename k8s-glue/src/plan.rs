@@ -1,0 +1,214 @@
+//! What would happen with an input: addresses of Services, owners on layer 2, routes of BGP.
+//!
+//! [`Plan`] is the machine form of `ferrule plan -o json`, a contract: fields may be added, none renamed.
+
+mod against;
+mod table;
+
+use std::io;
+use std::net::IpAddr;
+
+use lbcore::allocator::{Allocator, NoAddress, PoolsError};
+use lbcore::config::{Config, Settings};
+use lbcore::converge::{Convergence, ServiceKind, ServiceState, converge_all};
+use lbcore::family::IpFamily;
+use lbcore::service::ServiceKey;
+use serde::Serialize;
+use thiserror::Error;
+
+use crate::args::{Outcome, PlanArgs, PlanOutput};
+use crate::convert::{Objects, ServiceObject};
+use crate::load::{self, Loaded};
+use crate::manifest::Document;
+use crate::output;
+use crate::report::Finding;
+
+/// What would happen.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Plan {
+    /// The Services that are ours, by name.
+    pub services: Vec<PlannedService>,
+    /// Who answers for each address, by address.
+    pub layer2: Vec<PlannedOwner>,
+    /// The routes announced, by node, peer and prefix.
+    pub bgp: Vec<PlannedRoute>,
+}
+
+/// What a Service gets; addresses and an error together mean that it keeps them though its request is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PlannedService {
+    /// `namespace/name`.
+    pub service: String,
+    /// The pool of the addresses.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pool: Option<String>,
+    /// The addresses, IPv4 first; absent where there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ips: Vec<IpAddr>,
+    /// Why it gets nothing, or not what it asks for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<PlannedError>,
+}
+
+/// Why a request cannot be met.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PlannedError {
+    /// The category, one of the machine contract.
+    pub category: &'static str,
+    /// What is wrong and how to mend it.
+    pub message: String,
+}
+
+impl From<&NoAddress> for PlannedError {
+    fn from(reason: &NoAddress) -> Self {
+        Self { category: reason.category(), message: reason.to_string() }
+    }
+}
+
+/// The node that answers for an address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PlannedOwner {
+    /// The address.
+    pub ip: IpAddr,
+    /// A Service that has it.
+    pub service: String,
+    /// The node.
+    pub node: String,
+    /// Names of the links it answers on, sorted; `*` means all.
+    pub interfaces: Vec<String>,
+}
+
+/// A route that a node announces to a peer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlannedRoute {
+    /// The node.
+    pub node: String,
+    /// The peer's name.
+    pub peer: String,
+    /// The prefix.
+    pub prefix: String,
+    /// `self`: the node's own address on the session.
+    pub next_hop: &'static str,
+    /// Only on internal sessions, and where an advertisement sets it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub local_pref: Option<u32>,
+    /// `a:b`, sorted.
+    pub communities: Vec<String>,
+    /// `a:b:c`, sorted.
+    pub large_communities: Vec<String>,
+}
+
+/// What a plan depends on beside the objects.
+#[derive(Clone, Debug, Default)]
+pub struct PlanSettings {
+    /// The class of Services handled; `None` handles those without a class.
+    pub load_balancer_class: Option<String>,
+}
+
+/// What kept a plan from being made.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum PlanError {
+    /// Standard output cannot be written to.
+    #[error("the result cannot be written")]
+    Output(#[from] io::Error),
+    /// A checked configuration has pools that the allocator refuses: a fault of our own.
+    #[error("the checked pools are refused by the allocator")]
+    Pools(#[from] PoolsError),
+}
+
+/// The outcome for one Service of the class, of any type.
+#[derive(Clone, Debug)]
+pub struct Assignment<'o> {
+    /// The Service as read.
+    pub object: &'o ServiceObject,
+    /// What decides its addresses.
+    pub state: ServiceState,
+    /// What it gets.
+    pub outcome: Convergence,
+}
+
+/// Gives every Service of the class its addresses, as a program does that has just started.
+///
+/// # Errors
+/// [`PlanError::Pools`].
+///
+/// Source: [CTRL-12], [CTRL-17].
+pub fn assign<'o>(
+    config: &Config,
+    objects: &'o Objects,
+    settings: &PlanSettings,
+    allocator: &mut Allocator,
+) -> Result<Vec<Assignment<'o>>, PlanError> {
+    allocator.replace_pools(config.pools().values().map(|configured| (*configured.pool).clone()))?;
+    let class = settings.load_balancer_class.as_deref();
+    let ours: Vec<&ServiceObject> = objects.services.iter().filter(|service| service.is_of_class(class)).collect();
+    let states: Vec<ServiceState> = ours.iter().map(|service| service.state()).collect();
+    let outcomes = converge_all(allocator, &states);
+    let assignments = ours.into_iter().zip(states).zip(outcomes);
+    Ok(assignments.map(|((object, state), outcome)| Assignment { object, state, outcome }).collect())
+}
+
+/// The Services whose request cannot be met, as warnings: they do not make a configuration wrong.
+pub fn unmet_requests(assignments: &[Assignment<'_>], documents: &[Document]) -> Vec<Finding> {
+    let unmet = assignments.iter().filter_map(|assignment| {
+        let reason = assignment.outcome.problem.as_ref()?;
+        Some(Finding::of_service(&assignment.object.object, reason, documents))
+    });
+    unmet.collect()
+}
+
+/// The services part of a plan, sorted.
+pub fn planned_services(assignments: &[Assignment<'_>]) -> Vec<PlannedService> {
+    let ours = assignments.iter().filter(|assignment| assignment.state.kind == ServiceKind::LoadBalancer);
+    let mut services: Vec<PlannedService> =
+        ours.map(|assignment| planned_service(&assignment.state.key, &assignment.outcome)).collect();
+    services.sort_by(|left, right| left.service.cmp(&right.service));
+    services
+}
+
+fn planned_service(key: &ServiceKey, outcome: &Convergence) -> PlannedService {
+    let mut ips: Vec<IpAddr> =
+        outcome.addresses.as_ref().map(|addresses| addresses.as_slice().to_vec()).unwrap_or_default();
+    ips.sort_by_key(|address| IpFamily::of(*address));
+    PlannedService {
+        service: key.to_string(),
+        pool: outcome.pool.as_ref().map(ToString::to_string),
+        ips,
+        error: outcome.problem.as_ref().map(PlannedError::from),
+    }
+}
+
+/// Plans a checked configuration.
+///
+/// # Errors
+/// [`PlanError::Pools`].
+pub fn plan_of(config: &Config, objects: &Objects, settings: &PlanSettings) -> Result<Plan, PlanError> {
+    let assignments = assign(config, objects, settings, &mut Allocator::default())?;
+    Ok(Plan { services: planned_services(&assignments), layer2: Vec::new(), bgp: Vec::new() })
+}
+
+/// `ferrule plan`.
+///
+/// # Errors
+/// [`PlanError`].
+pub fn plan(arguments: &PlanArgs) -> Result<Outcome, PlanError> {
+    let checks = Settings { install_namespace: arguments.input.namespace.as_str().into(), ..Settings::default() };
+    let settings = PlanSettings { load_balancer_class: arguments.input.load_balancer_class.clone() };
+    if !arguments.against.is_empty() {
+        return against::compare(arguments, &checks, &settings);
+    }
+    let Loaded { objects, config, report, .. } = load::load(&arguments.input.filenames, &checks);
+    let Some(config) = config else {
+        output::print(&report.to_json())?;
+        return Ok(Outcome::InputBad);
+    };
+    let plan = plan_of(&config, &objects, &settings)?;
+    output::print(&match arguments.output {
+        PlanOutput::Table => table::plan(&plan),
+        PlanOutput::Json => output::json(&plan),
+        PlanOutput::Yaml => output::yaml(&plan),
+    })?;
+    Ok(Outcome::Good)
+}
