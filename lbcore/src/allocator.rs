@@ -415,4 +415,6 @@ fn frees(before: &Holding, placement: &Placement, sharing: &SharingTerms) -> boo
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

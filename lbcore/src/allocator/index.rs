@@ -206,8 +206,9 @@ impl Index {
     /// Makes a Service, which holds nothing, hold addresses that it may use.
     pub(super) fn attach(&mut self, slot: SlotNumber, holding: Holding) {
         if let Some(space) = self.pools.spaces.get_mut(holding.placement.pool as usize) {
-            for place in holding.placement.places() {
-                space.occupy(place, slot, &holding.sharing, &self.roster);
+            for (place, address) in holding.placement.places().zip(holding.placement.addresses.iter()) {
+                let is_reserved = is_reserved(&self.reservations, address);
+                space.occupy(place, slot, &holding.sharing, &self.roster, is_reserved);
             }
         }
         let before = self.roster.set_holding(slot, Some(holding));
@@ -265,6 +266,9 @@ impl Index {
     /// back for each Service that lost its addresses (`None`) or has them in a pool of another name.
     pub(super) fn replace_pools(&mut self, pools: Pools, mut tell: impl FnMut(SlotNumber, Option<PoolName>)) {
         let old = core::mem::replace(&mut self.pools, pools);
+        for address in self.reservations.keys().copied().collect::<Vec<_>>() {
+            self.withhold(address);
+        }
         for slot in self.roster.slot_numbers() {
             let Some(holding) = self.roster.set_holding(slot, None) else { continue };
             match self.pools.place(holding.placement.addresses) {
@@ -278,10 +282,11 @@ impl Index {
                 Err(_) => tell(slot, None),
             }
         }
-        for address in self.reservations.keys().copied().collect::<Vec<_>>() {
-            self.withhold(address);
-        }
     }
+}
+
+fn is_reserved(reservations: &BTreeMap<IpAddr, Arc<str>>, address: IpAddr) -> IsReserved {
+    if reservations.contains_key(&address) { IsReserved::Yes } else { IsReserved::No }
 }
 
 impl Index {
@@ -325,5 +330,29 @@ impl Placement {
     /// Whether a Service holding this on these terms is just what a holding says.
     pub(super) fn is_held_as(&self, sharing: &SharingTerms, holding: &Holding) -> bool {
         *self == holding.placement && *sharing == holding.sharing
+    }
+}
+
+#[cfg(test)]
+impl Index {
+    /// Every invariant over everything. Only for small ranges.
+    pub(super) fn check_everything(&self) {
+        let mut rebuilt = self.clone();
+        let pools = self.pools.iter().map(|space| space.pool.clone());
+        rebuilt.replace_pools(Pools::new(pools).unwrap(), |slot, pool| panic!("{slot} would go to {pool:?}"));
+        for (here, there) in self.pools.iter().zip(rebuilt.pools.iter()) {
+            here.assert_equals_rebuilt(there);
+        }
+        for slot in self.roster.slot_numbers() {
+            if let Some(holding) = self.roster.holding(slot) {
+                self.check_holding(slot, holding);
+                let id = self.roster.find(self.roster.key(slot));
+                assert_eq!(
+                    id.and_then(|id| self.roster.slot(id)),
+                    Some(slot),
+                    "who holds something is known by its key"
+                );
+            }
+        }
     }
 }

@@ -292,6 +292,18 @@ fn reserved_addresses_are_not_handed_out_until_they_are_let_go() {
     assert_eq!(given(allocator.allocate_by_key(&key("ns/a"), &request)), "192.0.2.1");
 }
 
+#[test]
+fn a_refused_search_leaves_a_service_on_an_address_reserved_meanwhile() {
+    let mut allocator = allocator([pool("p", &["192.0.2.0/31"])]);
+    let id = allocator.intern(&key("ns/a"));
+    allocator.assign(id, &ServiceTerms::default(), &[address("192.0.2.1")]).unwrap();
+    allocator.reserve(address("192.0.2.1"), "node-b");
+    assert!(allocator.allocate(id, &ServiceRequest::new(DUAL)).is_err());
+    assert_eq!(allocator.users_of(address("192.0.2.1")), [key("ns/a")]);
+    let usage = allocator.usage(&"p".parse().unwrap()).unwrap();
+    assert_eq!((usage.assigned_ipv4, usage.available_ipv4), (1, 1));
+}
+
 // [ALLOC-51]
 #[test]
 fn numbers_of_forgotten_services_are_used_again_and_old_ids_are_stale() {
