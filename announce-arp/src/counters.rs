@@ -146,3 +146,24 @@ impl Counters {
         self.addresses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// What only the shell can count: what really left, and what it threw away.
+#[cfg(feature = "io")]
+impl Counters {
+    pub(crate) fn count_member_frame_sent(&self) {
+        self.member_frames_sent.add(1);
+    }
+
+    pub(crate) fn count_probe_sent(&self) {
+        self.probes_sent.add(1);
+    }
+
+    pub(crate) fn count_not_sent(&self) {
+        self.not_sent.add(1);
+    }
+
+    pub(crate) fn count_stale(&self, discarded: u64) {
+        self.stale.add(1);
+        self.discarded.add(discarded);
+    }
+}
