@@ -399,7 +399,7 @@ impl Driver {
                 None => self.open(link, facts),
                 Some(open) if open.facts == facts => {}
                 Some(open) if open.facts.mac == facts.mac && open.facts.name == facts.name => {
-                    self.set_facts(link, facts)
+                    self.set_facts(link, facts);
                 }
                 // Another name or hardware address ([L2-27]): the sockets go by the index and stay.
                 Some(_) => self.announce_on(link, facts),
