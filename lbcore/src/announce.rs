@@ -57,13 +57,20 @@ pub struct LinkReach {
     pub standing: Standing,
 }
 
+/// Peers that hear the same of a prefix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoutedPart {
+    /// Names of the peers, sorted, unique, at least one; each has a session with this node that carries the prefix's family.
+    pub peers: Arc<[Arc<str>]>,
+    /// What goes with the prefix toward them, shared between announcements that have the same.
+    pub attributes: Arc<RouteAttributes>,
+}
+
 /// How a routed prefix is reached. BGP fills this with peers and attributes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoutedReach {
-    /// Names of the peers that hear of the prefix, sorted, unique; empty means all.
-    pub peers: Arc<[Arc<str>]>,
-    /// What goes with the prefix, shared between announcements that have the same.
-    pub attributes: Arc<RouteAttributes>,
+    /// Who hears what: at least one part, no peer in two of them; what no part names does not hear of the prefix.
+    pub parts: Arc<[RoutedPart]>,
 }
 
 /// Path attributes that the operator chooses.
@@ -71,6 +78,8 @@ pub struct RoutedReach {
 pub struct RouteAttributes {
     /// `LOCAL_PREF`, on internal sessions alone.
     pub local_pref: Option<u32>,
+    /// How often the own AS is prepended beyond once, on external sessions alone; 1 to 10 ([D162-1]).
+    pub as_path_prepend: Option<u8>,
     /// Communities (RFC 1997) as 32-bit numbers, sorted, unique.
     pub communities: Vec<u32>,
     /// Large communities (RFC 8092), sorted, unique.

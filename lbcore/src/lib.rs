@@ -12,6 +12,8 @@ pub mod announce;
 pub mod community;
 pub mod config;
 pub mod converge;
+pub mod decide;
+pub mod election;
 pub mod family;
 pub mod hash;
 pub mod interval;

@@ -30,8 +30,37 @@ impl NodeSet {
         }
     }
 
+    /// Whether the node is in.
+    pub(crate) fn contains(&self, index: usize) -> bool {
+        self.0.get(index / 64).is_some_and(|bits| bits >> (index % 64) & 1 == 1)
+    }
+
     /// Whether the two have a node in common.
     pub(crate) fn intersects(&self, other: &Self) -> bool {
         self.0.iter().zip(&other.0).any(|(left, right)| left & right != 0)
+    }
+
+    /// Puts in all nodes of the other.
+    pub(crate) fn unite(&mut self, other: &Self) {
+        if self.0.len() < other.0.len() {
+            self.0.resize(other.0.len(), 0);
+        }
+        for (bits, more) in self.0.iter_mut().zip(&other.0) {
+            *bits |= more;
+        }
+    }
+
+    /// Keeps only the nodes of the other.
+    pub(crate) fn restrict(&mut self, other: &Self) {
+        self.0.truncate(other.0.len());
+        for (bits, kept) in self.0.iter_mut().zip(&other.0) {
+            *bits &= kept;
+        }
+    }
+
+    /// The indices in ascending order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = usize> {
+        let words = self.0.iter().enumerate();
+        words.flat_map(|(word, bits)| (0..64).filter(move |bit| bits >> bit & 1 == 1).map(move |bit| word * 64 + bit))
     }
 }
