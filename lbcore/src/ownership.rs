@@ -3,17 +3,28 @@
 //! The machine is pure; a [`Hub`] holds one behind a mutex, so that several announcers of a node (ARP, NDP) share it. A shell
 //! registers as a [`Carrier`], feeds what it hears, and carries out the [`Effect`]s it is given.
 
+pub mod claims;
+pub mod event;
+pub mod frame;
 mod hub;
+pub mod key;
+mod machine;
+mod member;
 
-pub use hub::{BootId, Hub, HubConfig};
+pub use event::Event;
+pub use hub::Hub;
 
 use core::fmt;
 use core::time::Duration;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::announce::AnnouncementState;
 use crate::link::{LinkIndex, MacAddr};
+use crate::service::{NodeName, ServiceKey};
+
+use key::MemberKeys;
 
 /// Where a member frame goes on a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -131,4 +142,89 @@ impl Default for Timings {
     fn default() -> Self {
         Self { period: Duration::from_millis(100), timeout: Duration::from_millis(700) }
     }
+}
+
+/// A number drawn at random by the host at each start ([OWN-10]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BootId(pub u64);
+
+/// Whether a healthy owner gives back what a better placed node could have ([OWN-34]).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReturnPolicy {
+    /// It keeps it.
+    #[default]
+    Never,
+    /// It gives it back once it has owned it for so long.
+    After(Duration),
+    /// It gives it back as soon as the other stands ready: upstream's behaviour ([L2-5]).
+    AtOnce,
+}
+
+/// What a hub is made with.
+#[derive(Clone, Debug)]
+pub struct HubConfig {
+    /// This node.
+    pub node: NodeName,
+    /// Drawn at this start.
+    pub boot_id: BootId,
+    /// Period and timeout.
+    pub timings: Timings,
+    /// Keys shared with the other members.
+    pub keys: MemberKeys,
+    /// Whether addresses return to better placed nodes.
+    pub return_policy: ReturnPolicy,
+}
+
+impl HubConfig {
+    /// The defaults for a node: 100 ms and 700 ms, no key, no return.
+    pub fn new(node: NodeName, boot_id: BootId) -> Self {
+        Self {
+            node,
+            boot_id,
+            timings: Timings::default(),
+            keys: MemberKeys::none(),
+            return_policy: ReturnPolicy::Never,
+        }
+    }
+}
+
+/// Addresses that a daemon holds for a Service, told to the other members ([OWN-60]).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Assignment {
+    /// At most two; none says "I have this Service and no address for it yet".
+    pub addresses: Vec<IpAddr>,
+    /// When they were allocated: milliseconds since the Unix epoch, by the allocating host's clock.
+    pub since_ms: u64,
+}
+
+/// Whether a member hears us, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mutual {
+    /// It is heard, or heard of, but has not told within the timeout that it hears us.
+    No,
+    /// Both hear each other.
+    Yes,
+}
+
+/// A live member as the host sees it.
+#[derive(Clone, Debug)]
+pub struct MemberView {
+    /// Its name.
+    pub name: NodeName,
+    /// Its boot.
+    pub boot_id: BootId,
+    /// Where its frames come from; `None` for one known by relay alone.
+    pub mac: Option<MacAddr>,
+    /// Whether hearing is mutual.
+    pub mutual: Mutual,
+    /// The assignments it told.
+    pub assignments: Arc<BTreeMap<ServiceKey, Assignment>>,
+    /// Whether `assignments` is its whole and current table.
+    pub synced: bool,
+}
+
+/// Told when something changed that a host may want to look at. Called with the hub's lock released; must not block.
+pub trait Observer: Send + Sync + fmt::Debug {
+    /// Members, their assignments or the list of events changed.
+    fn notify(&self);
 }

@@ -1,33 +1,31 @@
 //! The shared handle: one ownership machine behind a mutex, with the carriers that work for it.
 
-use std::sync::{Arc, Mutex};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::announce::{AnnouncementKey, DesiredSet};
 use crate::family::IpFamily;
 use crate::link::{LinkIndex, MacAddr};
-use crate::service::NodeName;
+use crate::service::ServiceKey;
 use crate::time::Timestamp;
 
-use super::{Carrier, CarrierId, Effect, LinkEvent, Sighting, Timings};
+use super::frame::FrameError;
+use super::machine::{Output, Ownership};
+use super::{Assignment, Carrier, CarrierId, Effect, Event, HubConfig, LinkEvent, MemberView, Observer, Sighting};
 
-/// A number drawn at random by the host at each start ([OWN-10]).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct BootId(pub u64);
-
-/// What a hub is made with.
-#[derive(Clone, Debug)]
-pub struct HubConfig {
-    /// This node.
-    pub node: NodeName,
-    /// Drawn at this start.
-    pub boot_id: BootId,
-    /// Period and timeout.
-    pub timings: Timings,
+#[derive(Debug)]
+struct CarrierEntry {
+    carrier: Arc<dyn Carrier>,
+    effects: VecDeque<Effect>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Inner {
-    carriers: Vec<(CarrierId, IpFamily, Arc<dyn Carrier>)>,
+    machine: Ownership,
+    carriers: BTreeMap<CarrierId, CarrierEntry>,
+    next_carrier: u32,
+    observer: Option<Arc<dyn Observer>>,
+    members_version: u64,
 }
 
 /// One ownership machine for a node, shared by its announcers. All methods take the lock for a short, bounded time.
@@ -35,16 +33,42 @@ struct Inner {
 /// Order of calls of a shell, once a round: what it heard (`handle_link`, `handle_member_frame`, `handle_sighting`), then
 /// [`handle_timeout`](Self::handle_timeout), then [`poll_effect`](Self::poll_effect) until `None`, then
 /// [`handle_round`](Self::handle_round), then sleep until [`poll_timeout`](Self::poll_timeout) or a wake-up.
+/// Member frames go out through [`Carrier::transmit`] from within these calls, so that a claim always leaves before the
+/// first answer that rests on it.
 #[derive(Debug)]
 pub struct Hub {
     config: HubConfig,
     inner: Mutex<Inner>,
 }
 
+/// What to do once the lock is released.
+struct After {
+    wake: Vec<Arc<dyn Carrier>>,
+    observer: Option<Arc<dyn Observer>>,
+}
+
+impl After {
+    fn run(self) {
+        for carrier in self.wake {
+            carrier.wake();
+        }
+        if let Some(observer) = self.observer {
+            observer.notify();
+        }
+    }
+}
+
 impl Hub {
     /// Makes a hub. It does nothing before a carrier has registered and a link is up.
-    pub fn new(config: HubConfig, _now: Timestamp, _seed: u64) -> Arc<Self> {
-        Arc::new(Self { config, inner: Mutex::default() })
+    pub fn new(config: HubConfig, now: Timestamp, seed: u64) -> Arc<Self> {
+        let inner = Inner {
+            machine: Ownership::new(config.clone(), now, seed),
+            carriers: BTreeMap::new(),
+            next_carrier: 0,
+            observer: None,
+            members_version: 0,
+        };
+        Arc::new(Self { config, inner: Mutex::new(inner) })
     }
 
     /// The settings it was made with.
@@ -55,60 +79,159 @@ impl Hub {
     /// Registers a shell that carries addresses of one family.
     pub fn register(&self, family: IpFamily, carrier: Arc<dyn Carrier>) -> CarrierId {
         let mut inner = self.lock();
-        let id = CarrierId(u32::try_from(inner.carriers.len()).unwrap_or(u32::MAX));
-        inner.carriers.push((id, family, carrier));
+        let id = CarrierId(inner.next_carrier);
+        inner.next_carrier += 1;
+        inner.carriers.insert(id, CarrierEntry { carrier, effects: VecDeque::new() });
+        inner.machine.register(id, family);
         id
     }
 
     /// Forgets a shell: its addresses are given up at once.
-    pub fn unregister(&self, _now: Timestamp, _carrier: CarrierId) {}
+    pub fn unregister(&self, now: Timestamp, carrier: CarrierId) {
+        self.with(|machine| machine.unregister(now, carrier));
+        self.lock().carriers.remove(&carrier);
+    }
 
     /// The whole desired set of this carrier; announcements of other families and reaches are passed over.
-    pub fn replace(&self, _now: Timestamp, _carrier: CarrierId, _desired: &DesiredSet) {}
+    pub fn replace(&self, now: Timestamp, carrier: CarrierId, desired: &DesiredSet) {
+        self.with(|machine| machine.replace(now, carrier, desired));
+    }
 
     /// A link appeared, changed or went.
-    pub fn handle_link(&self, _now: Timestamp, _carrier: CarrierId, _event: &LinkEvent) {}
+    pub fn handle_link(&self, now: Timestamp, carrier: CarrierId, event: &LinkEvent) {
+        self.with(|machine| machine.handle_link(now, carrier, event));
+    }
 
     /// A member frame (UDP payload) came in on a link from this Ethernet source. Any bytes are safe.
+    ///
+    /// # Errors
+    /// [`FrameError`] says why a payload was dropped; for counting.
     pub fn handle_member_frame(
         &self,
-        _now: Timestamp,
+        now: Timestamp,
         _carrier: CarrierId,
-        _link: LinkIndex,
-        _source: MacAddr,
-        _payload: &[u8],
-    ) {
+        link: LinkIndex,
+        source: MacAddr,
+        payload: &[u8],
+    ) -> Result<(), FrameError> {
+        self.with(|machine| machine.handle_member_frame(now, link, source, payload))
     }
 
     /// An ARP or neighbour-discovery frame of another host was seen.
-    pub fn handle_sighting(&self, _now: Timestamp, _carrier: CarrierId, _link: LinkIndex, _sighting: Sighting) {}
+    pub fn handle_sighting(&self, now: Timestamp, _carrier: CarrierId, link: LinkIndex, sighting: Sighting) {
+        self.with(|machine| machine.handle_sighting(now, link, sighting));
+    }
 
-    /// The shell's responder completed a round on these links: authority runs from here ([OWN-50], [OWN-51]).
-    pub fn handle_round(&self, _now: Timestamp, _carrier: CarrierId) {}
+    /// The shell's responder completed a round: authority runs from here ([OWN-50], [OWN-51]).
+    pub fn handle_round(&self, now: Timestamp, carrier: CarrierId) {
+        self.with(|machine| machine.handle_round(now, carrier));
+    }
 
     /// The shell found its authority run out; it has drained and discarded its receive queues ([OWN-50]).
-    pub fn handle_stale(&self, _now: Timestamp, _carrier: CarrierId) {}
+    pub fn handle_stale(&self, now: Timestamp, carrier: CarrierId) {
+        self.with(|machine| machine.handle_stale(now, carrier));
+    }
 
     /// A deadline may have passed; calling it too early or twice does no harm.
-    pub fn handle_timeout(&self, _now: Timestamp) {}
+    pub fn handle_timeout(&self, now: Timestamp) {
+        self.with(|machine| machine.handle_timeout(now));
+    }
 
     /// Begins a planned hand-over of these announcements ([OWN-35]).
-    pub fn hand_over(&self, _now: Timestamp, _keys: &[AnnouncementKey]) {}
+    pub fn hand_over(&self, now: Timestamp, keys: &[AnnouncementKey]) {
+        self.with(|machine| machine.hand_over(now, keys));
+    }
 
-    /// Begins a planned hand-over of everything and stands for nothing any more.
-    pub fn leave(&self, _now: Timestamp) {}
+    /// Begins a planned hand-over of everything; this node takes nothing any more.
+    pub fn leave(&self, now: Timestamp) {
+        self.with(|machine| machine.leave(now));
+    }
+
+    /// Whether this node answers for nothing.
+    pub fn is_idle(&self) -> bool {
+        self.lock().machine.is_idle()
+    }
+
+    /// Tells the other members which addresses this daemon holds for which Services; the whole table ([OWN-60]).
+    pub fn publish(&self, now: Timestamp, table: BTreeMap<ServiceKey, Assignment>) {
+        self.with(|machine| machine.publish(now, table));
+    }
+
+    /// The live members other than this node, by name.
+    pub fn members(&self) -> Vec<MemberView> {
+        self.lock().machine.members()
+    }
+
+    /// Whether no link has been listened to for a timeout yet: nobody else can be judged ([OWN-31]).
+    pub fn is_listening(&self) -> bool {
+        self.lock().machine.is_listening()
+    }
+
+    /// Names who is told of changes; replaces the one before.
+    pub fn set_observer(&self, observer: Arc<dyn Observer>) {
+        self.lock().observer = Some(observer);
+    }
+
+    /// The oldest event not fetched yet.
+    pub fn poll_event(&self) -> Option<Event> {
+        self.lock().machine.poll_event()
+    }
 
     /// The next thing this carrier has to do.
-    pub fn poll_effect(&self, _carrier: CarrierId) -> Option<Effect> {
-        None
+    pub fn poll_effect(&self, carrier: CarrierId) -> Option<Effect> {
+        self.lock().carriers.get_mut(&carrier)?.effects.pop_front()
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout) next.
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        None
+        self.lock().machine.poll_timeout()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn with<T>(&self, work: impl FnOnce(&mut Ownership) -> T) -> T {
+        let mut inner = self.lock();
+        let deadline = inner.machine.poll_timeout();
+        let result = work(&mut inner.machine);
+        let after = inner.drain(deadline);
+        drop(inner);
+        after.run();
+        result
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // A panic under the lock is a broken invariant; what the machine holds is still the best there is.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// Carries out what can be done at once, and says whom to wake.
+    fn drain(&mut self, deadline_before: Option<Timestamp>) -> After {
+        let mut woken = Vec::new();
+        while let Some(output) = self.machine.poll_output() {
+            match output {
+                Output::Transmit { carrier, link, to, payload } => {
+                    if let Some(entry) = self.carriers.get(&carrier) {
+                        entry.carrier.transmit(link, to, &payload);
+                    }
+                }
+                Output::Effect(carrier, effect) => {
+                    if let Some(entry) = self.carriers.get_mut(&carrier) {
+                        entry.effects.push_back(effect);
+                        woken.push(carrier);
+                    }
+                }
+            }
+        }
+        let deadline = self.machine.poll_timeout();
+        if deadline < deadline_before || (deadline.is_some() && deadline_before.is_none()) {
+            woken.extend(self.carriers.keys().next().copied());
+        }
+        woken.sort_unstable();
+        woken.dedup();
+        let wake =
+            woken.iter().filter_map(|id| self.carriers.get(id)).map(|entry| Arc::clone(&entry.carrier)).collect();
+        let changed = self.machine.has_events() || self.members_version != self.machine.members_version();
+        self.members_version = self.machine.members_version();
+        After { wake, observer: if changed { self.observer.clone() } else { None } }
     }
 }

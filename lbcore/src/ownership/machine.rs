@@ -1,0 +1,400 @@
+//! The ownership machine of one node: inputs in, outputs out, deadlines asked for. No clock, no socket.
+//!
+//! The work is divided by what it is about: `hearing` takes frames and judges members, `standing` decides about groups,
+//! `telling` composes what goes out.
+
+mod addresses;
+mod candidacy;
+mod group;
+mod hearing;
+mod standing;
+mod telling;
+
+use core::time::Duration;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::announce::{AnnouncementKey, DesiredSet, GroupKey, Reach, ReachKind};
+use crate::family::IpFamily;
+use crate::hash::HashMap;
+use crate::link::{LinkIndex, MacAddr};
+use crate::rng::Rng;
+use crate::service::{NodeName, ServiceKey};
+use crate::time::Timestamp;
+
+use super::claims::ClaimTable;
+use super::claims::TableDigest;
+use super::member::{Member, SentSequences};
+use super::{Assignment, BootId, CarrierId, Destination, Effect, Event, HubConfig, LinkEvent, MemberView, Sighting};
+
+use group::{Group, Stand};
+use telling::{Dirty, SyncJob};
+
+/// What the hub carries out after each call.
+#[derive(Clone, Debug)]
+pub(crate) enum Output {
+    /// Put a member frame on a link.
+    Transmit { carrier: CarrierId, link: LinkIndex, to: Destination, payload: Vec<u8> },
+    /// For the shell of this carrier.
+    Effect(CarrierId, Effect),
+}
+
+#[derive(Clone, Debug)]
+struct Link {
+    carriers: BTreeSet<CarrierId>,
+    name: Arc<str>,
+    mac: MacAddr,
+    /// The segment has been listened to for one timeout ([OWN-31], [OWN-50]).
+    settled_at: Timestamp,
+    /// When any frame of another host was last received ([OWN-33]).
+    last_foreign: Option<Timestamp>,
+    next_heartbeat: Timestamp,
+    /// Members were heard here since it came up.
+    heard_members: bool,
+}
+
+#[derive(Clone, Debug)]
+struct CarrierRecord {
+    family: IpFamily,
+    last_round: Option<Timestamp>,
+    stands: BTreeMap<IpAddr, Stand>,
+}
+
+/// The machine.
+#[derive(Debug)]
+pub(crate) struct Ownership {
+    config: HubConfig,
+    rng: Rng,
+    now: Timestamp,
+    carriers: BTreeMap<CarrierId, CarrierRecord>,
+    links: BTreeMap<LinkIndex, Link>,
+    members: BTreeMap<BootId, Member>,
+    groups: BTreeMap<GroupKey, Group>,
+    group_of: HashMap<IpAddr, GroupKey>,
+    /// Claims of others that answer for an address.
+    claimed: HashMap<IpAddr, Vec<(BootId, GroupKey)>>,
+    own_claims: ClaimTable,
+    own_assignments: BTreeMap<ServiceKey, Assignment>,
+    own_assignments_digest: TableDigest,
+    dirty_claims: BTreeMap<GroupKey, Dirty>,
+    dirty_assignments: BTreeMap<ServiceKey, Dirty>,
+    jobs: VecDeque<SyncJob>,
+    group_frames: telling::Allowance,
+    sequence: u64,
+    sent: SentSequences,
+    timers: BTreeSet<(Timestamp, GroupKey)>,
+    touched: BTreeSet<GroupKey>,
+    next_tick: Timestamp,
+    /// Another host with our name was heard; nothing new is claimed until then ([OWN-10]).
+    duplicate_until: Option<(Timestamp, MacAddr)>,
+    handing_over: BTreeMap<GroupKey, Timestamp>,
+    leaving: bool,
+    unverified: u64,
+    unverified_told: Option<Timestamp>,
+    outputs: VecDeque<Output>,
+    events: VecDeque<Event>,
+    members_version: u64,
+}
+
+/// Events kept for a host that does not fetch them; the oldest are dropped.
+const MOST_EVENTS: usize = 4_096;
+
+impl Ownership {
+    pub(crate) fn new(config: HubConfig, now: Timestamp, seed: u64) -> Self {
+        Self {
+            config,
+            rng: Rng::new(seed),
+            now,
+            carriers: BTreeMap::new(),
+            links: BTreeMap::new(),
+            members: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            group_of: HashMap::default(),
+            claimed: HashMap::default(),
+            own_claims: ClaimTable::default(),
+            own_assignments: BTreeMap::new(),
+            own_assignments_digest: TableDigest::default(),
+            dirty_claims: BTreeMap::new(),
+            dirty_assignments: BTreeMap::new(),
+            jobs: VecDeque::new(),
+            group_frames: telling::Allowance::new(now),
+            sequence: 0,
+            sent: SentSequences::default(),
+            timers: BTreeSet::new(),
+            touched: BTreeSet::new(),
+            next_tick: now,
+            duplicate_until: None,
+            handing_over: BTreeMap::new(),
+            leaving: false,
+            unverified: 0,
+            unverified_told: None,
+            outputs: VecDeque::new(),
+            events: VecDeque::new(),
+            members_version: 0,
+        }
+    }
+
+    const fn period(&self) -> Duration {
+        self.config.timings.period
+    }
+
+    const fn timeout(&self) -> Duration {
+        self.config.timings.timeout
+    }
+
+    /// Time never runs backwards: an earlier `now` counts as the latest seen.
+    fn advance(&mut self, now: Timestamp) -> Timestamp {
+        self.now = self.now.max(now);
+        self.now
+    }
+
+    pub(crate) fn register(&mut self, carrier: CarrierId, family: IpFamily) {
+        let record = CarrierRecord { family, last_round: None, stands: BTreeMap::new() };
+        self.carriers.insert(carrier, record);
+    }
+
+    pub(crate) fn unregister(&mut self, now: Timestamp, carrier: CarrierId) {
+        let now = self.advance(now);
+        self.set_stands(carrier, BTreeMap::new());
+        let links: Vec<LinkIndex> = self.links.keys().copied().collect();
+        for link in links {
+            self.link_down(now, carrier, link);
+        }
+        self.carriers.remove(&carrier);
+        self.settle(now);
+    }
+
+    pub(crate) fn replace(&mut self, now: Timestamp, carrier: CarrierId, desired: &DesiredSet) {
+        let now = self.advance(now);
+        let Some(family) = self.carriers.get(&carrier).map(|record| record.family) else { return };
+        let mut stands = BTreeMap::new();
+        for announcement in desired.iter() {
+            let address = announcement.prefix.ip();
+            if let Reach::Link(reach) = &announcement.reach
+                && IpFamily::of(address) == family
+            {
+                stands.insert(address, Stand::new(reach));
+            }
+        }
+        self.set_stands(carrier, stands);
+        self.settle(now);
+    }
+
+    pub(crate) fn handle_link(&mut self, now: Timestamp, carrier: CarrierId, event: &LinkEvent) {
+        let now = self.advance(now);
+        match event {
+            LinkEvent::Up { link, name, mac } => self.link_up(now, carrier, *link, name, *mac),
+            LinkEvent::Down { link } => self.link_down(now, carrier, *link),
+        }
+        self.touched.extend(self.groups.keys().copied());
+        self.settle(now);
+    }
+
+    fn link_up(&mut self, now: Timestamp, carrier: CarrierId, index: LinkIndex, name: &Arc<str>, mac: MacAddr) {
+        let settled_at = now + self.timeout();
+        let link = self.links.entry(index).or_insert_with(|| Link {
+            carriers: BTreeSet::new(),
+            name: Arc::clone(name),
+            mac,
+            settled_at,
+            last_foreign: None,
+            next_heartbeat: now,
+            heard_members: false,
+        });
+        link.carriers.insert(carrier);
+        link.name = Arc::clone(name);
+        if link.mac != mac {
+            link.mac = mac;
+            // The neighbours hold the old hardware address: tell them at once.
+            for group in self.groups.values_mut() {
+                group.announce_again = true;
+            }
+        }
+    }
+
+    fn link_down(&mut self, _now: Timestamp, carrier: CarrierId, index: LinkIndex) {
+        if let Some(link) = self.links.get_mut(&index) {
+            link.carriers.remove(&carrier);
+            if link.carriers.is_empty() {
+                self.links.remove(&index);
+                for member in self.members.values_mut() {
+                    member.hearings.remove(&index);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn handle_sighting(&mut self, now: Timestamp, index: LinkIndex, sighting: Sighting) {
+        let now = self.advance(now);
+        if self.links.values().any(|link| link.mac == sighting.mac) {
+            return;
+        }
+        if let Some(link) = self.links.get_mut(&index) {
+            link.last_foreign = Some(now);
+        }
+        let Some(address) = sighting.address else { return };
+        let Some(group) = self.group_of.get(&address).copied() else { return };
+        let member = self.members.values_mut().find(|member| member.has_mac(sighting.mac));
+        if let Some(member) = member {
+            if member.claims.iter().any(|claim| claim.answers() && claim.addresses.contains(&address)) {
+                member.answered_at = Some(now);
+                self.touched.insert(group);
+            }
+        } else {
+            self.stranger_sighted(now, group, address, sighting.mac);
+        }
+        self.settle(now);
+    }
+
+    pub(crate) fn handle_round(&mut self, now: Timestamp, carrier: CarrierId) {
+        let now = self.advance(now);
+        if let Some(record) = self.carriers.get_mut(&carrier) {
+            record.last_round = Some(now);
+        }
+    }
+
+    pub(crate) fn handle_stale(&mut self, now: Timestamp, _carrier: CarrierId) {
+        let now = self.advance(now);
+        let settled_at = now + self.timeout();
+        for link in self.links.values_mut() {
+            link.settled_at = settled_at;
+        }
+        // Silence during the stop proves nothing: nobody is judged before the segment was heard for a timeout.
+        for member in self.members.values_mut() {
+            for hearing in member.hearings.values_mut() {
+                hearing.last_heard = now;
+            }
+        }
+        self.suspend_all();
+        self.settle(now);
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Timestamp) {
+        let now = self.advance(now);
+        if now >= self.next_tick {
+            self.next_tick = now + self.period() / 2;
+            self.check_members(now);
+            self.send_heartbeats(now);
+            self.relay_claims(now);
+            self.handing_over.retain(|_, until| *until > now);
+        }
+        self.check_silence(now);
+        while let Some((at, group)) = self.timers.first().copied()
+            && at <= now
+        {
+            self.timers.pop_first();
+            self.touched.insert(group);
+        }
+        self.settle(now);
+    }
+
+    pub(crate) fn hand_over(&mut self, now: Timestamp, keys: &[AnnouncementKey]) {
+        let now = self.advance(now);
+        let until = now + self.timeout().saturating_mul(3);
+        for key in keys.iter().filter(|key| key.kind == ReachKind::Link) {
+            if let Some(group) = self.group_of.get(&key.prefix.ip()).copied() {
+                self.handing_over.insert(group, until);
+                self.touched.insert(group);
+            }
+        }
+        self.settle(now);
+    }
+
+    pub(crate) fn leave(&mut self, now: Timestamp) {
+        let now = self.advance(now);
+        self.leaving = true;
+        self.touched.extend(self.groups.keys().copied());
+        self.settle(now);
+    }
+
+    pub(crate) fn publish(&mut self, now: Timestamp, table: BTreeMap<ServiceKey, Assignment>) {
+        let now = self.advance(now);
+        self.replace_assignments(now, table);
+        self.flush(now);
+    }
+
+    pub(crate) fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    pub(crate) fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    pub(crate) fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Timestamp> {
+        if self.links.is_empty() && self.timers.is_empty() {
+            return None;
+        }
+        let mut next = self.next_tick;
+        if let Some((at, _)) = self.timers.first() {
+            next = next.min(*at);
+        }
+        if let Some(at) = self.next_silence() {
+            next = next.min(at);
+        }
+        if let Some(at) = self.next_flush() {
+            next = next.min(at);
+        }
+        Some(next)
+    }
+
+    pub(crate) const fn members_version(&self) -> u64 {
+        self.members_version
+    }
+
+    pub(crate) fn is_listening(&self) -> bool {
+        !self.links.values().any(|link| link.settled_at <= self.now)
+    }
+
+    pub(crate) fn members(&self) -> Vec<MemberView> {
+        let live = self.members.values().filter(|member| !member.superseded && self.is_alive(member));
+        let mut views: Vec<MemberView> = live
+            .map(|member| MemberView {
+                name: member.name.clone(),
+                boot_id: member.boot_id,
+                mac: member.best_link().map(|(_, mac)| mac),
+                mutual: if member.is_mutual(self.now, self.timeout()) { super::Mutual::Yes } else { super::Mutual::No },
+                assignments: Arc::clone(&member.assignments),
+                synced: member.assignments_digest == member.assignments_told,
+            })
+            .collect();
+        views.sort_by(|left, right| left.name.cmp(&right.name));
+        views
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        !self.groups.values().any(Group::answers)
+    }
+
+    fn tell(&mut self, event: Event) {
+        if self.events.len() >= MOST_EVENTS {
+            self.events.pop_front();
+        }
+        self.events.push_back(event);
+    }
+
+    fn effect(&mut self, carrier: CarrierId, effect: Effect) {
+        self.outputs.push_back(Output::Effect(carrier, effect));
+    }
+
+    /// Steps every group that something happened to, then sends what became due.
+    fn settle(&mut self, now: Timestamp) {
+        let mut rounds = 0_u32;
+        while let Some(group) = self.touched.pop_first() {
+            self.step(now, group);
+            rounds += 1;
+            debug_assert!(rounds < 10_000_000, "steps must come to rest");
+        }
+        self.flush(now);
+        self.run_jobs(now);
+    }
+
+    fn own_name(&self) -> &NodeName {
+        &self.config.node
+    }
+}

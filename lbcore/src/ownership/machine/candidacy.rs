@@ -1,0 +1,198 @@
+//! How this node compares with others for a group: their claims, its rank, what keeps it from owning ([OWN-22], [OWN-30]).
+
+use core::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::announce::{GroupKey, Withheld};
+use crate::link::LinkIndex;
+use crate::ownership::claims::{Claim, ClaimOrder, ClaimState, election_digest};
+use crate::ownership::{BootId, ReturnPolicy};
+use crate::service::NodeName;
+use crate::time::Timestamp;
+
+use super::Ownership;
+use super::group::Group;
+
+/// Nobody waits for more than so many better ranked nodes: most of them may not stand for the group at all.
+const MOST_RANKS: u32 = 3;
+/// Moves by choice rest while more than so many moves are remembered ([OWN-34]).
+const MOST_MOVES: f64 = 3.0;
+
+/// A claim of another member on addresses of a group.
+#[derive(Clone, Debug)]
+pub(super) struct Foreign {
+    pub(super) boot_id: BootId,
+    pub(super) name: NodeName,
+    pub(super) order: ClaimOrder,
+    pub(super) state: ClaimState,
+    pub(super) epoch: u64,
+    /// Hearing is mutual, or a member that it is mutual with relays the claim: it can be yielded to ([OWN-33]).
+    pub(super) hears_us: bool,
+    pub(super) alive: bool,
+    pub(super) evidence: Timestamp,
+}
+
+/// Why this node may not own a group now.
+pub(super) enum Obstacle {
+    /// It shall not, says the host.
+    NotEligible,
+    Withheld(Withheld),
+}
+
+impl Ownership {
+    pub(super) fn foreign_claims(&self, group: &Group) -> Vec<Foreign> {
+        let mut seen: BTreeSet<(BootId, GroupKey)> = BTreeSet::new();
+        for address in group.addresses.keys() {
+            seen.extend(self.claimed.get(address).into_iter().flatten().copied());
+        }
+        let timeout = self.timeout();
+        let mut found: Vec<Foreign> = seen
+            .into_iter()
+            .filter_map(|(boot_id, key)| {
+                let member = self.members.get(&boot_id)?;
+                let claim = member.claim(key)?;
+                let evidence = self.evidence(member)?;
+                let direct = member.is_present(self.now, timeout);
+                Some(Foreign {
+                    boot_id,
+                    name: member.name.clone(),
+                    order: claim.order(&member.name, boot_id),
+                    state: claim.state,
+                    epoch: claim.epoch,
+                    hears_us: member.is_mutual(self.now, timeout) || !direct || self.relays(boot_id),
+                    alive: self.now.since(evidence) < timeout,
+                    evidence,
+                })
+            })
+            .collect();
+        found.sort_by(|left, right| right.order.cmp(&left.order));
+        found
+    }
+
+    /// Whether a member that we hear mutually hears this one mutually: the third through which two settle ([OWN-15]).
+    pub(super) fn relays(&self, boot_id: BootId) -> bool {
+        let timeout = self.timeout();
+        let Some(member) = self.members.get(&boot_id) else { return false };
+        self.members.values().any(|third| {
+            third.boot_id != boot_id
+                && third.is_mutual(self.now, timeout)
+                && third.lists_fresh(boot_id, self.now, timeout)
+                && member.lists_fresh(third.boot_id, self.now, timeout)
+        })
+    }
+
+    pub(super) fn obstacle(&self, key: GroupKey, group: &Group) -> Option<Obstacle> {
+        if self.settled_at(group).is_none() {
+            return Some(Obstacle::Withheld(Withheld::NoLink));
+        }
+        if let Some((_, holder)) = self.duplicate_until
+            && !group.answers()
+        {
+            return Some(Obstacle::Withheld(Withheld::DuplicateNodeName { holder }));
+        }
+        if self.leaving || self.handing_over.contains_key(&key) || !group.is_eligible() {
+            return Some(Obstacle::NotEligible);
+        }
+        self.is_partly_deaf(group).then_some(Obstacle::Withheld(Withheld::PartlyDeaf))
+    }
+
+    /// Members are heard on some links of the group but not on another where they were heard before, and another member hears
+    /// them on as many links as this node once did ([OWN-23]).
+    pub(super) fn is_partly_deaf(&self, group: &Group) -> bool {
+        let links: BTreeSet<LinkIndex> =
+            group.addresses.values().flat_map(|entry| self.links_of(entry).to_vec()).collect();
+        let timeout = self.timeout();
+        let hears = |index: &LinkIndex| {
+            self.members.values().any(|member| {
+                member.hearings.get(index).is_some_and(|hearing| self.now.since(hearing.last_heard) < timeout)
+            })
+        };
+        let once = links.iter().filter(|index| self.links.get(index).is_some_and(|link| link.heard_members)).count();
+        let now = links.iter().filter(|index| hears(index)).count();
+        now > 0
+            && now < once
+            && self
+                .members
+                .values()
+                .any(|member| member.is_mutual(self.now, timeout) && usize::from(member.heard_links) >= once)
+    }
+
+    /// How many live members stand before this node in the election order of a group ([OWN-32]).
+    pub(super) fn rank(&self, key: GroupKey, group: &Group, without: &BTreeSet<NodeName>) -> u32 {
+        let election_key = group.election_key(key);
+        let order = |name: &NodeName, score: u32| (Reverse(score), election_digest(name, election_key), name.clone());
+        let own = order(self.own_name(), group.score());
+        let names: BTreeMap<NodeName, u32> = self
+            .members
+            .values()
+            .filter(|member| !member.superseded && self.is_alive(member) && !without.contains(&member.name))
+            .map(|member| (member.name.clone(), member.claim(key).map_or(0, |claim| claim.score)))
+            .collect();
+        let better = names.iter().filter(|(name, score)| order(name, **score) < own).count();
+        u32::try_from(better).unwrap_or(u32::MAX).min(MOST_RANKS)
+    }
+
+    /// Whether a better placed member says that it is about to claim.
+    pub(super) fn better_intends(&self, key: GroupKey, group: &Group) -> bool {
+        let election_key = group.election_key(key);
+        let own = (Reverse(group.score()), election_digest(self.own_name(), election_key));
+        self.members.values().any(|member| {
+            member.is_mutual(self.now, self.timeout())
+                && member.claim(key).is_some_and(|claim| {
+                    claim.state == ClaimState::Standby
+                        && (Reverse(claim.score), election_digest(&member.name, election_key)) < own
+                })
+        })
+    }
+
+    /// Whether another stands ready that policy prefers ([OWN-34]).
+    pub(super) fn is_outranked(&self, now: Timestamp, key: GroupKey, group: &Group, since: Timestamp) -> bool {
+        if group.penalty(now) > MOST_MOVES {
+            return false;
+        }
+        let election_key = group.election_key(key);
+        let own = (Reverse(group.score()), election_digest(self.own_name(), election_key));
+        self.members.values().any(|member| {
+            let Some(claim) = member.claim(key).filter(|claim| claim.state == ClaimState::Standby) else {
+                return false;
+            };
+            if !member.is_mutual(now, self.timeout()) {
+                return false;
+            }
+            let returns = match self.config.return_policy {
+                ReturnPolicy::Never => false,
+                ReturnPolicy::After(wait) => now.since(since) >= wait,
+                ReturnPolicy::AtOnce => true,
+            };
+            claim.score > group.score()
+                || (returns && (Reverse(claim.score), election_digest(&member.name, election_key)) < own)
+        })
+    }
+
+    pub(super) fn own_order(&self, key: GroupKey, group: &Group, epoch: u64) -> ClaimOrder {
+        self.compose_claim(key, group, ClaimState::Active, epoch).order(self.own_name(), self.config.boot_id)
+    }
+
+    pub(super) fn compose_claim(&self, key: GroupKey, group: &Group, state: ClaimState, epoch: u64) -> Claim {
+        let indexes: BTreeSet<LinkIndex> =
+            group.addresses.values().flat_map(|entry| self.links_of(entry).to_vec()).collect();
+        let names: BTreeSet<Arc<str>> =
+            indexes.iter().filter_map(|index| self.links.get(index)).map(|link| Arc::clone(&link.name)).collect();
+        Claim {
+            group: key,
+            state,
+            epoch,
+            score: group.score(),
+            election_key: group.election_key(key),
+            addresses: group.addresses.keys().copied().collect(),
+            links: names.into_iter().collect(),
+        }
+    }
+
+    pub(super) fn claim(&mut self, key: GroupKey, state: ClaimState, epoch: u64) {
+        let Some(group) = self.groups.get(&key) else { return };
+        let claim = self.compose_claim(key, group, state, epoch);
+        self.put_claim(claim);
+    }
+}

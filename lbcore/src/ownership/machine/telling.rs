@@ -1,0 +1,463 @@
+//! What goes out: heartbeats, changed claims and assignments, whole tables on request, relayed claims ([OWN-11] to [OWN-15]).
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::announce::GroupKey;
+use crate::link::LinkIndex;
+use crate::ownership::claims::{Claim, TableDigest};
+use crate::ownership::frame::{
+    self, Assignments, Body, Claims, Copy, Frame, Heard, HeardBy, Heartbeat, MOST_HEARD, More, ROOM_FOR_PARTS, Request,
+    Table,
+};
+use crate::ownership::key::KeyId;
+use crate::ownership::{Assignment, BootId, Destination};
+use crate::service::ServiceKey;
+use crate::time::Timestamp;
+
+use super::{Output, Ownership};
+
+/// Each change is told so often ([OWN-13]).
+const COPIES: u8 = 3;
+/// Frames of changes to the group: so many at once after a quiet time, and so many in a second for ever. With the heartbeats
+/// of 20 members this stays near the bound of [OWN-14].
+const BURST_FRAMES: u32 = 64;
+const FRAMES_PER_SECOND: u32 = 100;
+/// Frames of whole tables in one call, over all requests.
+const JOB_FRAMES_PER_ROUND: usize = 16;
+/// Most requests answered at the same time.
+const MOST_JOBS: usize = 256;
+/// Periods for which one member must have missed another before its claims are relayed to it.
+const RELAY_AFTER_PERIODS: u32 = 3;
+
+/// A change that is still to be told.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Dirty {
+    next: Timestamp,
+    left: u8,
+}
+
+/// A bucket of frames.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Allowance {
+    frames: u32,
+    filled_at: Timestamp,
+}
+
+impl Allowance {
+    pub(super) const fn new(now: Timestamp) -> Self {
+        Self { frames: BURST_FRAMES, filled_at: now }
+    }
+
+    fn take(&mut self, now: Timestamp) -> bool {
+        let earned = now.since(self.filled_at).as_micros() * u128::from(FRAMES_PER_SECOND) / 1_000_000;
+        if let Ok(earned) = u32::try_from(earned)
+            && earned > 0
+        {
+            self.frames = self.frames.saturating_add(earned).min(BURST_FRAMES);
+            self.filled_at = now;
+        }
+        let some = self.frames > 0;
+        self.frames = self.frames.saturating_sub(1);
+        some
+    }
+}
+
+/// What a job sends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// One of our tables.
+    Own(Table),
+    /// The claims of another member.
+    Relayed(BootId),
+    /// A request for a table of the member.
+    Request(BootId, Table),
+}
+
+/// A table on its way to one member, a few frames at a time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct SyncJob {
+    link: LinkIndex,
+    to: Destination,
+    source: Source,
+    group: GroupKey,
+    service: String,
+}
+
+const LOWEST_GROUP: GroupKey = GroupKey(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+const HIGHEST_GROUP: GroupKey = GroupKey(IpAddr::V6(Ipv6Addr::from_bits(u128::MAX)));
+const HIGHEST_SERVICE: &str = "\u{10ffff}";
+
+impl SyncJob {
+    pub(super) const fn new(link: LinkIndex, to: Destination, source: Source) -> Self {
+        Self { link, to, source, group: LOWEST_GROUP, service: String::new() }
+    }
+}
+
+impl Ownership {
+    pub(super) fn add_job(&mut self, job: SyncJob) {
+        let same = |other: &SyncJob| other.to == job.to && other.link == job.link && other.source == job.source;
+        if self.jobs.len() < MOST_JOBS && !self.jobs.iter().any(same) {
+            self.jobs.push_back(job);
+        }
+    }
+
+    pub(super) fn put_claim(&mut self, claim: Claim) {
+        let group = claim.group;
+        if self.own_claims.get(group) != Some(&claim) {
+            self.own_claims.put(claim);
+            self.claim_again(group);
+        }
+    }
+
+    pub(super) fn withdraw_claim(&mut self, group: GroupKey) {
+        if self.own_claims.remove(group).is_some() {
+            self.claim_again(group);
+        }
+    }
+
+    /// Tells a claim, or that there is none any more, three times from now.
+    pub(super) fn claim_again(&mut self, group: GroupKey) {
+        self.dirty_claims.insert(group, Dirty { next: self.now, left: COPIES });
+    }
+
+    pub(super) fn replace_assignments(&mut self, now: Timestamp, table: BTreeMap<ServiceKey, Assignment>) {
+        let before = core::mem::take(&mut self.own_assignments);
+        for (service, assignment) in &before {
+            if table.get(service) != Some(assignment) {
+                self.own_assignments_digest.remove(&frame::encoded_assignment(service, assignment));
+                self.dirty_assignments.insert(service.clone(), Dirty { next: now, left: COPIES });
+            }
+        }
+        for (service, assignment) in &table {
+            if before.get(service) != Some(assignment) {
+                self.own_assignments_digest.add(&frame::encoded_assignment(service, assignment));
+                self.dirty_assignments.insert(service.clone(), Dirty { next: now, left: COPIES });
+            }
+        }
+        self.own_assignments = table;
+    }
+
+    pub(super) fn next_flush(&self) -> Option<Timestamp> {
+        let claims = self.dirty_claims.values().map(|dirty| dirty.next);
+        let assignments = self.dirty_assignments.values().map(|dirty| dirty.next);
+        let jobs = (!self.jobs.is_empty()).then_some(self.now + Duration::from_millis(5));
+        // What the allowance holds back waits for a while, not for nothing.
+        let soonest = claims.chain(assignments).min().map(|at| at.max(self.now + Duration::from_millis(5)));
+        soonest.into_iter().chain(jobs).min()
+    }
+
+    /// Sends changes that are due, as far as the allowance goes.
+    pub(super) fn flush(&mut self, now: Timestamp) {
+        self.flush_claims(now);
+        self.flush_assignments(now);
+    }
+
+    fn flush_claims(&mut self, now: Timestamp) {
+        let due: Vec<GroupKey> =
+            self.dirty_claims.iter().filter(|(_, dirty)| dirty.next <= now).map(|(group, _)| *group).collect();
+        let mut rest = due.as_slice();
+        while !rest.is_empty() && self.group_frames.take(now) {
+            let mut body =
+                Claims { relayed: None, more: More::No, complete: None, claims: Vec::new(), withdrawn: Vec::new() };
+            let mut room = ROOM_FOR_PARTS;
+            let mut taken = 0;
+            for group in rest {
+                let claim = self.own_claims.get(*group);
+                let length = claim.map_or(24, |claim| frame::encoded_claim(claim).len());
+                if length > room && taken > 0 {
+                    break;
+                }
+                room = room.saturating_sub(length);
+                match claim {
+                    Some(claim) => body.claims.push(claim.clone()),
+                    None => body.withdrawn.push(*group),
+                }
+                taken += 1;
+            }
+            let (told, left) = rest.split_at(taken);
+            for group in told {
+                again_later(&mut self.dirty_claims, group, now, self.config.timings.period);
+            }
+            rest = left;
+            if !rest.is_empty() {
+                body.more = More::Yes;
+            }
+            self.send_to_all(now, &Body::Claims(body));
+        }
+    }
+
+    fn flush_assignments(&mut self, now: Timestamp) {
+        let due: Vec<ServiceKey> = self
+            .dirty_assignments
+            .iter()
+            .filter(|(_, dirty)| dirty.next <= now)
+            .map(|(service, _)| service.clone())
+            .collect();
+        let mut rest = due.as_slice();
+        while !rest.is_empty() && self.group_frames.take(now) {
+            let mut body = Assignments { complete: None, entries: Vec::new(), removed: Vec::new() };
+            let mut room = ROOM_FOR_PARTS;
+            let mut taken = 0;
+            for service in rest {
+                let assignment = self.own_assignments.get(service);
+                let length =
+                    assignment.map_or(service.as_str().len() + 8, |one| frame::encoded_assignment(service, one).len());
+                if length > room && taken > 0 {
+                    break;
+                }
+                room = room.saturating_sub(length);
+                match assignment {
+                    Some(assignment) => body.entries.push((service.clone(), assignment.clone())),
+                    None => body.removed.push(service.clone()),
+                }
+                taken += 1;
+            }
+            let (told, left) = rest.split_at(taken);
+            for service in told {
+                again_later(&mut self.dirty_assignments, service, now, self.config.timings.period);
+            }
+            rest = left;
+            self.send_to_all(now, &Body::Assignments(body));
+        }
+    }
+
+    pub(super) fn run_jobs(&mut self, now: Timestamp) {
+        for _ in 0..JOB_FRAMES_PER_ROUND {
+            let Some(mut job) = self.jobs.pop_front() else { return };
+            let (body, done) = match job.source.clone() {
+                Source::Request(target, table) => (Body::Request(Request { target, table }), true),
+                Source::Own(Table::Claims) => self.claims_page(&mut job, None),
+                Source::Relayed(boot_id) => self.claims_page(&mut job, Some(boot_id)),
+                Source::Own(Table::Assignments) => self.assignments_page(&mut job),
+            };
+            self.send(now, job.link, job.to, body);
+            if !done {
+                self.jobs.push_back(job);
+            }
+        }
+    }
+
+    fn claims_page(&self, job: &mut SyncJob, relayed: Option<BootId>) -> (Body, bool) {
+        let member = relayed.and_then(|boot_id| self.members.get(&boot_id));
+        let table = member.map_or(&self.own_claims, |member| &member.claims);
+        let mut claims = Vec::new();
+        let mut room = ROOM_FOR_PARTS - 64;
+        let mut last = None;
+        for claim in table.from(job.group) {
+            let length = frame::encoded_claim(claim).len();
+            if length > room && !claims.is_empty() {
+                last = Some(claim.group);
+                break;
+            }
+            room = room.saturating_sub(length);
+            claims.push(claim.clone());
+        }
+        // A page says everything up to its last claim; the last page up to the end.
+        let (end, done) = match (last, claims.last()) {
+            (Some(_), Some(claim)) => (claim.group, false),
+            _ => (HIGHEST_GROUP, true),
+        };
+        let complete = Some((job.group, end));
+        if let Some(next) = last {
+            job.group = next;
+        }
+        // What lies between the last claim of this page and the first of the next is claimed by nobody.
+        let complete = if done { complete } else { complete.map(|(first, _)| (first, before(job.group))) };
+        let relayed = member.map(|member| (member.boot_id, member.name.clone()));
+        (Body::Claims(Claims { relayed, more: More::No, complete, claims, withdrawn: Vec::new() }), done)
+    }
+
+    fn assignments_page(&self, job: &mut SyncJob) -> (Body, bool) {
+        let mut entries: Vec<(ServiceKey, Assignment)> = Vec::new();
+        let mut room = ROOM_FOR_PARTS - 700;
+        let mut next = None;
+        let after = self.own_assignments.iter().filter(|(service, _)| service.as_str() >= job.service.as_str());
+        for (service, assignment) in after {
+            let length = frame::encoded_assignment(service, assignment).len();
+            if length > room && !entries.is_empty() {
+                next = Some(service.as_str().to_owned());
+                break;
+            }
+            room = room.saturating_sub(length);
+            entries.push((service.clone(), assignment.clone()));
+        }
+        let first = core::mem::take(&mut job.service);
+        let done = next.is_none();
+        let end = match (&next, entries.last()) {
+            (Some(_), Some((service, _))) => service.as_str().to_owned(),
+            _ => HIGHEST_SERVICE.to_owned(),
+        };
+        job.service = next.unwrap_or_default();
+        (Body::Assignments(Assignments { complete: Some((first, end)), entries, removed: Vec::new() }), done)
+    }
+
+    /// One heartbeat per link and period, where every responder of the link ran lately ([OWN-11], [OWN-51]).
+    pub(super) fn send_heartbeats(&mut self, now: Timestamp) {
+        let (period, timeout) = (self.period(), self.timeout());
+        let links: Vec<LinkIndex> =
+            self.links.iter().filter(|(_, link)| link.next_heartbeat <= now).map(|(index, _)| *index).collect();
+        for index in links {
+            let Some(link) = self.links.get_mut(&index) else { continue };
+            // Half a tick early rather than late: ticks come every half period.
+            link.next_heartbeat = now + period * 7 / 8;
+            let listening = link.settled_at > now;
+            let responders_ran = link.carriers.iter().all(|carrier| {
+                let last = self.carriers.get(carrier).and_then(|record| record.last_round);
+                last.is_none_or(|at| now.since(at) <= period * 2)
+            });
+            if !responders_ran {
+                continue;
+            }
+            let group = self.heartbeat(now, index, Copy::Group);
+            self.send(now, index, Destination::Group, Body::Heartbeat(group));
+            let unreached = self.members.values().any(|member| {
+                let told = member.hearings.get(&index);
+                let unheard = told.is_some_and(|hearing| {
+                    !hearing.hears_group || hearing.mutual_at.is_none_or(|at| now.since(at) > period * 3)
+                });
+                let recent = member.last_heard().is_some_and(|at| now.since(at) < timeout * 12);
+                !member.superseded && recent && unheard
+            });
+            let alone = !self.members.values().any(|member| member.is_present(now, timeout));
+            let every_fifth = self.rng.below(5) == 0;
+            if unreached || listening || (alone && every_fifth) {
+                let broadcast = self.heartbeat(now, index, Copy::Broadcast);
+                self.send(now, index, Destination::Broadcast, Body::Heartbeat(broadcast));
+            }
+        }
+    }
+
+    fn heartbeat(&mut self, now: Timestamp, index: LinkIndex, copy: Copy) -> Heartbeat {
+        let timeout = self.timeout();
+        let mut heard: Vec<Heard> = self
+            .members
+            .values()
+            .filter_map(|member| {
+                let hearing = member.hearings.get(&index)?;
+                let age = now.since(hearing.last_heard);
+                (age < timeout).then(|| Heard {
+                    boot_id: member.boot_id,
+                    sequence: hearing.last_sequence,
+                    age_ms: u16::try_from(age.as_millis()).unwrap_or(u16::MAX),
+                    by: match hearing.last_group {
+                        Some(at) if now.since(at) < timeout => HeardBy::Group,
+                        _ => HeardBy::BroadcastAlone,
+                    },
+                })
+            })
+            .collect();
+        if heard.len() > MOST_HEARD {
+            // More than fit take turns.
+            let start = usize::try_from(self.sequence).unwrap_or(0).wrapping_mul(MOST_HEARD) % heard.len();
+            heard.rotate_left(start);
+            heard.truncate(MOST_HEARD);
+        }
+        let links = self.links.keys().filter(|link| {
+            self.members
+                .values()
+                .any(|member| member.hearings.get(link).is_some_and(|hearing| now.since(hearing.last_heard) < timeout))
+        });
+        let heard_links = u8::try_from(links.count()).unwrap_or(u8::MAX);
+        Heartbeat {
+            copy,
+            heard,
+            claims: self.own_claims.digest(),
+            assignments: self.own_assignments_digest,
+            keys: self.config.keys.ids().collect(),
+            heard_links,
+        }
+    }
+
+    /// Tells members of each other's claims where one does not hear the other ([OWN-15]).
+    pub(super) fn relay_claims(&mut self, now: Timestamp) {
+        let (timeout, patience) = (self.timeout(), self.period() * RELAY_AFTER_PERIODS);
+        let mutual: Vec<(BootId, TableDigest)> = self
+            .members
+            .values()
+            .filter(|member| member.is_mutual(now, timeout) && now.since(member.first_heard) > patience)
+            .map(|member| (member.boot_id, member.claims.digest()))
+            .collect();
+        let mut jobs = Vec::new();
+        for (listener, _) in &mutual {
+            let Some(member) = self.members.get_mut(listener) else { continue };
+            for (speaker, digest) in mutual.iter().filter(|(speaker, _)| speaker != listener) {
+                if member.lists_fresh(*speaker, now, patience) {
+                    member.relayed.remove(speaker);
+                    continue;
+                }
+                let (told, copies, at) = member.relayed.get(speaker).copied().unwrap_or((*digest, 0, Timestamp::ZERO));
+                let again = told != *digest || copies < COPIES || now.since(at) > timeout;
+                if again && now.since(at) >= self.config.timings.period {
+                    let copies = if told == *digest { copies.saturating_add(1) } else { 1 };
+                    member.relayed.insert(*speaker, (*digest, copies, now));
+                    if let Some((link, mac)) = member.best_link() {
+                        jobs.push(SyncJob::new(link, Destination::Unicast(mac), Source::Relayed(*speaker)));
+                    }
+                }
+            }
+        }
+        for job in jobs {
+            self.add_job(job);
+        }
+    }
+
+    fn send_to_all(&mut self, now: Timestamp, body: &Body) {
+        let unreached = self
+            .members
+            .values()
+            .any(|member| member.hearings.values().any(|hearing| !hearing.hears_group || hearing.last_group.is_none()));
+        let links: Vec<LinkIndex> = self.links.keys().copied().collect();
+        for link in links {
+            self.send(now, link, Destination::Group, body.clone());
+            if unreached {
+                self.send(now, link, Destination::Broadcast, body.clone());
+            }
+        }
+    }
+
+    fn send(&mut self, now: Timestamp, index: LinkIndex, to: Destination, body: Body) {
+        let Some(carrier) = self.links.get(&index).and_then(|link| link.carriers.first().copied()) else { return };
+        self.sequence += 1;
+        if matches!(body, Body::Heartbeat(_)) {
+            self.sent.push(now, self.sequence, self.config.timings.timeout);
+        }
+        let key = self.sending_key(now);
+        let frame =
+            Frame { boot_id: self.config.boot_id, name: self.config.node.clone(), sequence: self.sequence, body };
+        let payload = frame::encode(&frame, &self.config.keys, key);
+        self.outputs.push_back(Output::Transmit { carrier, link: index, to, payload });
+    }
+
+    /// The key to move to once every member heard holds it, until then the other ([OWN-16]).
+    fn sending_key(&self, now: Timestamp) -> KeyId {
+        let timeout = self.timeout();
+        let mut ids = self.config.keys.ids();
+        let Some(preferred) = ids.next() else { return KeyId::NONE };
+        let everybody_holds_it = self
+            .members
+            .values()
+            .filter(|member| member.is_present(now, timeout))
+            .all(|member| member.keys.is_empty() || member.keys.contains(&preferred));
+        if everybody_holds_it { preferred } else { ids.next().unwrap_or(preferred) }
+    }
+}
+
+fn again_later<K: Ord + Clone>(dirty: &mut BTreeMap<K, Dirty>, key: &K, now: Timestamp, period: Duration) {
+    let Some(entry) = dirty.get_mut(key) else { return };
+    entry.left = entry.left.saturating_sub(1);
+    entry.next = now + period / 2;
+    if entry.left == 0 {
+        dirty.remove(key);
+    }
+}
+
+/// The group just below another.
+fn before(group: GroupKey) -> GroupKey {
+    GroupKey(match group.0 {
+        IpAddr::V4(v4) => IpAddr::V4(Ipv4Addr::from_bits(v4.to_bits().saturating_sub(1))),
+        IpAddr::V6(v6) if v6.is_unspecified() => IpAddr::V4(Ipv4Addr::BROADCAST),
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() - 1)),
+    })
+}

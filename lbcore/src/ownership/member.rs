@@ -1,0 +1,306 @@
+//! What this node knows of one other member: when it was heard, whether hearing is mutual, its tables ([OWN-10] to [OWN-16]).
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::announce::GroupKey;
+use crate::link::{LinkIndex, MacAddr};
+use crate::service::{NodeName, ServiceKey};
+use crate::time::Timestamp;
+
+use super::claims::{ClaimTable, TableDigest};
+use super::frame::{Copy, HeardBy, Heartbeat};
+use super::key::KeyId;
+use super::{Assignment, BootId};
+
+/// How a member is heard on one link.
+#[derive(Clone, Debug)]
+pub(crate) struct Hearing {
+    /// Hardware address its frames come from.
+    pub(crate) mac: MacAddr,
+    /// Highest sequence taken.
+    pub(crate) last_sequence: u64,
+    /// Bit n: the sequence n + 1 below the highest was taken (the window of RFC 4303 section 3.4.3).
+    taken: u64,
+    /// When that was.
+    pub(crate) last_heard: Timestamp,
+    /// When a heartbeat to the group address was last heard.
+    pub(crate) last_group: Option<Timestamp>,
+    /// When a frame last listed a fresh sequence of ours.
+    pub(crate) mutual_at: Option<Timestamp>,
+    /// Whether it hears our heartbeats by the group address.
+    pub(crate) hears_group: bool,
+}
+
+/// How a frame compares with those before it on its link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Newness {
+    /// Newer than all.
+    Newest,
+    /// Overtaken by another, but not seen before.
+    Late,
+    /// Seen before, or too old to tell.
+    Replayed,
+}
+
+impl Hearing {
+    fn take(&mut self, sequence: u64) -> Newness {
+        if sequence > self.last_sequence {
+            let ahead = sequence - self.last_sequence;
+            // Below the first sequence ever heard everything counts as seen.
+            let first = self.last_sequence == 0;
+            self.taken = match u32::try_from(ahead) {
+                _ if first => u64::MAX,
+                Ok(ahead @ 1..=63) => (self.taken << ahead) | (1 << (ahead - 1)),
+                Ok(64) => 1 << 63,
+                _ => 0,
+            };
+            self.last_sequence = sequence;
+            return Newness::Newest;
+        }
+        let behind = self.last_sequence - sequence;
+        if behind == 0 || behind > 64 {
+            return Newness::Replayed;
+        }
+        let bit = 1 << (behind - 1);
+        if self.taken & bit != 0 {
+            return Newness::Replayed;
+        }
+        self.taken |= bit;
+        Newness::Late
+    }
+}
+
+/// Sequences that this node sent, with their times, for as long as a listing of them counts as fresh.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SentSequences(std::collections::VecDeque<(Timestamp, u64)>);
+
+impl SentSequences {
+    pub(crate) fn push(&mut self, now: Timestamp, sequence: u64, timeout: Duration) {
+        self.0.push_back((now, sequence));
+        while self.0.front().is_some_and(|(at, _)| now.since(*at) > timeout) {
+            self.0.pop_front();
+        }
+    }
+
+    /// Whether the sequence was sent within the last timeout ([OWN-16]).
+    pub(crate) fn is_fresh(&self, now: Timestamp, sequence: u64, timeout: Duration) -> bool {
+        self.0.iter().find(|(at, _)| now.since(*at) <= timeout).is_some_and(|(_, oldest)| sequence >= *oldest)
+            && self.0.back().is_some_and(|(_, newest)| sequence <= *newest)
+    }
+}
+
+/// A member under one boot id.
+#[derive(Clone, Debug)]
+pub(crate) struct Member {
+    pub(crate) name: NodeName,
+    pub(crate) boot_id: BootId,
+    pub(crate) hearings: BTreeMap<LinkIndex, Hearing>,
+    /// Whom it hears on any link: when it last heard them, by our clock.
+    pub(crate) hears: BTreeMap<BootId, Timestamp>,
+    /// On how many links it hears members.
+    pub(crate) heard_links: u8,
+    pub(crate) keys: Vec<KeyId>,
+    pub(crate) claims: ClaimTable,
+    pub(crate) claims_told: TableDigest,
+    pub(crate) assignments: Arc<BTreeMap<ServiceKey, Assignment>>,
+    pub(crate) assignments_digest: TableDigest,
+    pub(crate) assignments_told: TableDigest,
+    pub(crate) first_heard: Timestamp,
+    /// It answered a probe for an address it claims, from its own hardware address ([OWN-32]).
+    pub(crate) answered_at: Option<Timestamp>,
+    /// When a probe was last sent because it fell silent.
+    pub(crate) probed_at: Option<Timestamp>,
+    /// Its name came back under another boot id: its claims are void ([OWN-10]).
+    pub(crate) superseded: bool,
+    /// More claims were said to follow at once; until then.
+    pub(crate) more_until: Option<Timestamp>,
+    /// Last time each table was asked for.
+    pub(crate) requested: BTreeMap<super::frame::Table, Timestamp>,
+    /// Members whose claims were relayed to this one, with the digest relayed.
+    pub(crate) relayed: BTreeMap<BootId, (TableDigest, u8, Timestamp)>,
+    /// Whether the host was told that it is there.
+    pub(crate) told_alive: bool,
+    /// Its silence has reached the timeout, and its groups were looked at for that.
+    pub(crate) judged_silent: bool,
+}
+
+/// When a digest was heard, and the frame that told it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrival {
+    pub(crate) now: Timestamp,
+    pub(crate) link: LinkIndex,
+    pub(crate) mac: MacAddr,
+    pub(crate) sequence: u64,
+}
+
+impl Member {
+    pub(crate) fn new(name: NodeName, boot_id: BootId, now: Timestamp) -> Self {
+        Self {
+            name,
+            boot_id,
+            hearings: BTreeMap::new(),
+            hears: BTreeMap::new(),
+            heard_links: 0,
+            keys: Vec::new(),
+            claims: ClaimTable::default(),
+            claims_told: TableDigest::default(),
+            assignments: Arc::default(),
+            assignments_digest: TableDigest::default(),
+            assignments_told: TableDigest::default(),
+            first_heard: now,
+            answered_at: None,
+            probed_at: None,
+            superseded: false,
+            more_until: None,
+            requested: BTreeMap::new(),
+            relayed: BTreeMap::new(),
+            told_alive: false,
+            judged_silent: false,
+        }
+    }
+
+    /// Takes note of a frame and tells whether it is newer than all before it on its link.
+    pub(crate) fn hear(&mut self, arrival: Arrival) -> Newness {
+        let hearing = self.hearings.entry(arrival.link).or_insert(Hearing {
+            mac: arrival.mac,
+            last_sequence: 0,
+            taken: u64::MAX,
+            last_heard: arrival.now,
+            last_group: None,
+            mutual_at: None,
+            hears_group: true,
+        });
+        let newness = hearing.take(arrival.sequence);
+        if newness == Newness::Newest {
+            self.judged_silent = false;
+            hearing.last_heard = arrival.now;
+            hearing.mac = arrival.mac;
+        }
+        newness
+    }
+
+    /// Takes what a heartbeat says of hearing; returns whether it listed a fresh sequence of ours.
+    pub(crate) fn take_heartbeat(
+        &mut self,
+        arrival: Arrival,
+        heartbeat: &Heartbeat,
+        own: BootId,
+        sent: &SentSequences,
+        timeout: Duration,
+    ) -> bool {
+        let mut fresh = false;
+        for heard in &heartbeat.heard {
+            if heard.boot_id == own {
+                fresh = sent.is_fresh(arrival.now, heard.sequence, timeout);
+                if let Some(hearing) = self.hearings.get_mut(&arrival.link) {
+                    hearing.hears_group = heard.by == HeardBy::Group;
+                }
+            } else {
+                let age = Duration::from_millis(u64::from(heard.age_ms));
+                let at = Timestamp::from_micros(
+                    arrival.now.as_micros().saturating_sub(u64::try_from(age.as_micros()).unwrap_or(u64::MAX)),
+                );
+                let known = self.hears.entry(heard.boot_id).or_insert(at);
+                *known = at.max(*known);
+            }
+        }
+        if let Some(hearing) = self.hearings.get_mut(&arrival.link) {
+            if fresh {
+                hearing.mutual_at = Some(arrival.now);
+            }
+            if heartbeat.copy == Copy::Group {
+                hearing.last_group = Some(arrival.now);
+            }
+        }
+        self.hears.retain(|_, at| arrival.now.since(*at) <= timeout.saturating_mul(4));
+        self.heard_links = heartbeat.heard_links;
+        self.keys.clone_from(&heartbeat.keys);
+        self.claims_told = heartbeat.claims;
+        self.assignments_told = heartbeat.assignments;
+        fresh
+    }
+
+    /// When any frame of it was last taken.
+    pub(crate) fn last_heard(&self) -> Option<Timestamp> {
+        self.hearings.values().map(|hearing| hearing.last_heard).max()
+    }
+
+    /// Heard within the timeout.
+    pub(crate) fn is_present(&self, now: Timestamp, timeout: Duration) -> bool {
+        self.last_heard().is_some_and(|at| now.since(at) < timeout)
+    }
+
+    /// Hearing is mutual on some link, told within the timeout ([OWN-12]).
+    pub(crate) fn is_mutual(&self, now: Timestamp, timeout: Duration) -> bool {
+        !self.superseded
+            && self.hearings.values().any(|hearing| hearing.mutual_at.is_some_and(|at| now.since(at) < timeout))
+    }
+
+    /// It told, within the timeout, that it hears the member with this boot id.
+    pub(crate) fn lists_fresh(&self, boot_id: BootId, now: Timestamp, timeout: Duration) -> bool {
+        self.hears.get(&boot_id).is_some_and(|at| now.since(*at) < timeout)
+    }
+
+    pub(crate) fn has_mac(&self, mac: MacAddr) -> bool {
+        self.hearings.values().any(|hearing| hearing.mac == mac)
+    }
+
+    /// The link on which it was heard last.
+    pub(crate) fn best_link(&self) -> Option<(LinkIndex, MacAddr)> {
+        self.hearings.iter().max_by_key(|(_, hearing)| hearing.last_heard).map(|(link, hearing)| (*link, hearing.mac))
+    }
+
+    /// Its claim on a group, unless void.
+    pub(crate) fn claim(&self, group: GroupKey) -> Option<&super::claims::Claim> {
+        if self.superseded { None } else { self.claims.get(group) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TIMEOUT: Duration = Duration::from_millis(700);
+
+    fn at(ms: u64) -> Timestamp {
+        Timestamp::from_micros(ms * 1_000)
+    }
+
+    // [OWN-16]
+    #[test]
+    fn a_listed_sequence_is_fresh_for_one_timeout_and_only_if_it_was_sent() {
+        let mut sent = SentSequences::default();
+        for step in 0..20 {
+            sent.push(at(step * 100), step + 5, TIMEOUT);
+        }
+        assert!(sent.is_fresh(at(1_900), 24, TIMEOUT));
+        assert!(sent.is_fresh(at(1_900), 17, TIMEOUT));
+        assert!(!sent.is_fresh(at(1_900), 16, TIMEOUT), "sent 800 ms ago");
+        assert!(!sent.is_fresh(at(1_900), 25, TIMEOUT), "never sent");
+        assert!(!sent.is_fresh(at(9_000), 24, TIMEOUT));
+    }
+
+    // [OWN-16]: a replay is never taken, a frame overtaken on the way is.
+    #[test]
+    fn a_frame_is_taken_once_whatever_the_order() {
+        let mut member = Member::new("beryl".parse().unwrap(), BootId(3), at(0));
+        let mut hear =
+            |sequence| member.hear(Arrival { now: at(10), link: LinkIndex::new(4), mac: MacAddr::ZERO, sequence });
+        assert_eq!(hear(100), Newness::Newest);
+        assert_eq!(hear(99), Newness::Replayed, "older than the first ever heard");
+        assert_eq!(hear(100), Newness::Replayed);
+        assert_eq!(hear(104), Newness::Newest);
+        assert_eq!(hear(102), Newness::Late);
+        assert_eq!(hear(102), Newness::Replayed);
+        assert_eq!(hear(100), Newness::Replayed);
+        assert_eq!(hear(103), Newness::Late);
+        assert_eq!(hear(300), Newness::Newest);
+        assert_eq!(hear(104), Newness::Replayed, "too old to tell");
+        assert_eq!(hear(250), Newness::Late);
+        assert_eq!(hear(364), Newness::Newest);
+        assert_eq!(hear(300), Newness::Replayed);
+        assert_eq!(hear(301), Newness::Late);
+    }
+}
