@@ -179,7 +179,7 @@ fn a_planned_move_leaves_no_gap_and_overlaps_under_a_tenth_of_a_second() {
 #[test]
 fn light_loss_moves_nothing() {
     for_seeds("loss", |seed| {
-        let mut segment = settled(Setup { seed, nodes: 3, addresses: 9, loss: 0.02, ..Setup::default() });
+        let mut segment = settled(Setup { seed, nodes: 3, addresses: 9, loss: 0.02 });
         let before = segment.owners();
         segment.run(ms(10_000));
         assert_eq!(before, segment.owners(), "ownership moved");
@@ -205,7 +205,7 @@ fn a_second_node_of_the_same_name_claims_nothing() {
 fn random_faults_come_to_rest_with_one_owner_each() {
     for_seeds("random faults", |seed| {
         let nodes = 3 + seed as usize % 3;
-        let mut segment = settled(Setup { seed, nodes, addresses: 6, loss: 0.01, ..Setup::default() });
+        let mut segment = settled(Setup { seed, nodes, addresses: 6, loss: 0.01 });
         let mut rng = Rng::new(seed ^ 0xfa17);
         for _ in 0..6 {
             let node = rng.below(nodes as u64) as usize;
@@ -225,4 +225,19 @@ fn random_faults_come_to_rest_with_one_owner_each() {
         segment.assert_one_owner_each("at rest");
         segment.assert_never_two(ms(100), "random faults");
     });
+}
+
+// [OWN-1], [OWN-2] at the size of a large cluster: the claims of a whole node fit in one burst.
+#[test]
+fn three_thousand_addresses_move_as_fast_as_one() {
+    let mut segment = settled(Setup { seed: 5, nodes: 3, addresses: 3_000, ..Setup::default() });
+    segment.assert_never_two(ms(0), "start");
+    let victim = segment.owner(0).unwrap();
+    let killed = segment.now();
+    segment.kill(victim);
+    segment.run(ms(2_000));
+    segment.assert_one_owner_each("after the kill");
+    segment.assert_never_two(ms(0), "kill");
+    let outage = segment.longest_gap_since(killed);
+    assert!(outage < ms(1_000), "outage of {outage:?}");
 }

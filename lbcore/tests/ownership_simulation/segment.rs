@@ -18,11 +18,16 @@ use lbcore::time::Timestamp;
 const LINK: LinkIndex = LinkIndex::new(7);
 const STEP: Duration = Duration::from_millis(1);
 
+/// The n-th address: 192.0.2.n, then on from there.
+fn address(number: u16) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::from_bits(0xc000_0200 + u32::from(number)))
+}
+
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Setup {
     pub(crate) seed: u64,
     pub(crate) nodes: usize,
-    pub(crate) addresses: u8,
+    pub(crate) addresses: u16,
     pub(crate) loss: f64,
 }
 
@@ -145,7 +150,7 @@ impl Segment {
     }
 
     fn addresses(&self) -> impl Iterator<Item = IpAddr> + use<> {
-        (1..=self.setup.addresses).map(|last| IpAddr::V4(Ipv4Addr::new(192, 0, 2, last)))
+        (1..=self.setup.addresses).map(address)
     }
 
     pub(crate) fn start(&mut self, index: usize) {
@@ -160,7 +165,7 @@ impl Segment {
         let wire = Arc::new(Wire::default());
         let carrier = hub.register(IpFamily::V4, Arc::clone(&wire) as Arc<dyn Carrier>);
         let announcements = (1..=self.setup.addresses).map(|last| {
-            let address = IpAddr::V4(Ipv4Addr::new(192, 0, 2, last));
+            let address = address(last);
             Announcement {
                 services: Arc::from([format!("shop/s{last}").parse().unwrap()]),
                 prefix: address.into(),

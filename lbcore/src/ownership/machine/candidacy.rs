@@ -133,6 +133,16 @@ impl Ownership {
         u32::try_from(better).unwrap_or(u32::MAX).min(MOST_RANKS)
     }
 
+    /// Whether a live member has told of claims that have not arrived yet.
+    pub(super) fn others_are_unread(&self) -> bool {
+        let timeout = self.timeout();
+        self.members.values().any(|member| {
+            member.is_mutual(self.now, timeout)
+                && self.is_alive(member)
+                && (member.claims.digest() != member.claims_told || member.more_until.is_some_and(|at| at > self.now))
+        })
+    }
+
     /// Whether a better placed member says that it is about to claim.
     pub(super) fn better_intends(&self, key: GroupKey, group: &Group) -> bool {
         let election_key = group.election_key(key);

@@ -111,6 +111,8 @@ pub(super) struct Group {
     pub(super) announce_again: bool,
     /// A claim below ours was heard; said again at most once a period.
     pub(super) contested_at: Option<Timestamp>,
+    /// Until when a claim waits for claims of others that are still on their way.
+    pub(super) hold_limit: Option<Timestamp>,
     /// Next probe for strangers while owning ([OWN-41]).
     pub(super) next_watch: Timestamp,
     /// Grows by one with each change of owner and halves each minute ([OWN-34]).
@@ -128,6 +130,7 @@ impl Group {
             deadline: None,
             announce_again: false,
             contested_at: None,
+            hold_limit: None,
             next_watch: now,
             penalty: 0.0,
             penalty_at: now,

@@ -183,6 +183,12 @@ impl Ownership {
             | State::Suspended { .. }
             | State::InUse { .. } => until,
         };
+        let until = if now >= until && self.holds_for_unread(now, key) {
+            // Somebody's claim may be among what is still on its way.
+            now + self.period()
+        } else {
+            until
+        };
         if now < until {
             self.enter(key, State::Waiting { until, cause });
             return self.schedule(key, Some(until));
@@ -194,9 +200,20 @@ impl Ownership {
         }
     }
 
+    /// Whether claims of others are still on their way; waited for at most two timeouts.
+    fn holds_for_unread(&mut self, now: Timestamp, key: GroupKey) -> bool {
+        if !self.others_are_unread() {
+            return false;
+        }
+        let limit = now + self.timeout() * 2;
+        self.groups.get_mut(&key).is_some_and(|group| now < *group.hold_limit.get_or_insert(limit))
+    }
+
     fn go_on_probing(&mut self, now: Timestamp, key: GroupKey, next_probe: Timestamp, probes_left: u8) {
         if now < next_probe {
             self.schedule(key, Some(next_probe));
+        } else if probes_left == 0 && self.holds_for_unread(now, key) {
+            self.schedule(key, Some(now + self.period()));
         } else if probes_left == 0 {
             self.take(now, key, TakeCause::Unclaimed);
         } else {
@@ -377,6 +394,9 @@ impl Ownership {
         let Some(group) = self.groups.get_mut(&key) else { return };
         if group.state == state {
             return;
+        }
+        if !matches!(state, State::Waiting { .. } | State::Probing { .. }) {
+            group.hold_limit = None;
         }
         let probed = matches!(group.state, State::Probing { .. });
         group.state = state;

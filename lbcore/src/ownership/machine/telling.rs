@@ -1,7 +1,7 @@
 //! What goes out: heartbeats, changed claims and assignments, whole tables on request, relayed claims ([OWN-11] to [OWN-15]).
 
 use core::time::Duration;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::announce::GroupKey;
@@ -20,7 +20,7 @@ use super::{Output, Ownership};
 
 /// Each change is told so often ([OWN-13]).
 const COPIES: u8 = 3;
-/// Frames of changes to the group: so many at once after a quiet time, and so many in a second for ever. With the heartbeats
+/// Frames that repeat changes to the group: so many at once after a quiet time, and so many in a second for ever. With the heartbeats
 /// of 20 members this stays near the bound of [OWN-14].
 const BURST_FRAMES: u32 = 64;
 const FRAMES_PER_SECOND: u32 = 100;
@@ -31,11 +31,69 @@ const MOST_JOBS: usize = 256;
 /// Periods for which one member must have missed another before its claims are relayed to it.
 const RELAY_AFTER_PERIODS: u32 = 3;
 
-/// A change that is still to be told.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Dirty {
-    next: Timestamp,
-    left: u8,
+/// Changes still to be told, in the order in which they are due. New ones go to the front.
+#[derive(Clone, Debug)]
+pub(super) struct Dirty<K> {
+    copies_left: BTreeMap<K, u8>,
+    queue: VecDeque<(Timestamp, K)>,
+}
+
+impl<K: Ord + Clone> Dirty<K> {
+    pub(super) const fn new() -> Self {
+        Self { copies_left: BTreeMap::new(), queue: VecDeque::new() }
+    }
+
+    /// Tells it from now, all copies.
+    fn mark(&mut self, now: Timestamp, key: K) {
+        match self.copies_left.insert(key.clone(), COPIES) {
+            // Already at the front, not told once yet.
+            Some(COPIES) => {}
+            // A place further back goes stale: `take_due` passes over it, since the copies tell which place counts.
+            Some(_) | None => self.queue.push_front((now, key)),
+        }
+    }
+
+    fn next(&self) -> Option<Timestamp> {
+        self.queue.front().map(|(at, _)| *at)
+    }
+
+    /// What is due, sorted and unique; first copies apart from repeats.
+    fn take_due(&mut self, now: Timestamp) -> (Vec<K>, Vec<K>) {
+        let (mut first, mut repeats) = (Vec::new(), Vec::new());
+        while let Some((at, key)) = self.queue.pop_front() {
+            if at > now {
+                self.queue.push_front((at, key));
+                break;
+            }
+            match self.copies_left.get(&key).copied() {
+                Some(COPIES) => first.push(key),
+                Some(_) => repeats.push(key),
+                None => {}
+            }
+        }
+        first.sort_unstable();
+        first.dedup();
+        repeats.sort_unstable();
+        repeats.dedup();
+        (first, repeats)
+    }
+
+    fn told(&mut self, key: &K, next: Timestamp) {
+        let Some(left) = self.copies_left.get_mut(key) else { return };
+        *left -= 1;
+        if *left == 0 {
+            self.copies_left.remove(key);
+        } else {
+            self.queue.push_back((next, key.clone()));
+        }
+    }
+
+    /// Gives up the repeats: the digests in the heartbeats make up for them.
+    fn drop_repeats(&mut self, keys: &[K]) {
+        for key in keys {
+            self.copies_left.remove(key);
+        }
+    }
 }
 
 /// A bucket of frames.
@@ -62,6 +120,15 @@ impl Allowance {
         self.frames = self.frames.saturating_sub(1);
         some
     }
+}
+
+/// Whether frames wait for the allowance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pace {
+    /// What others must know before they act.
+    AtOnce,
+    /// Repeats.
+    Allowance,
 }
 
 /// What a job sends.
@@ -119,7 +186,7 @@ impl Ownership {
 
     /// Tells a claim, or that there is none any more, three times from now.
     pub(super) fn claim_again(&mut self, group: GroupKey) {
-        self.dirty_claims.insert(group, Dirty { next: self.now, left: COPIES });
+        self.dirty_claims.mark(self.now, group);
     }
 
     pub(super) fn replace_assignments(&mut self, now: Timestamp, table: BTreeMap<ServiceKey, Assignment>) {
@@ -127,38 +194,42 @@ impl Ownership {
         for (service, assignment) in &before {
             if table.get(service) != Some(assignment) {
                 self.own_assignments_digest.remove(&frame::encoded_assignment(service, assignment));
-                self.dirty_assignments.insert(service.clone(), Dirty { next: now, left: COPIES });
+                self.dirty_assignments.mark(now, service.clone());
             }
         }
         for (service, assignment) in &table {
             if before.get(service) != Some(assignment) {
                 self.own_assignments_digest.add(&frame::encoded_assignment(service, assignment));
-                self.dirty_assignments.insert(service.clone(), Dirty { next: now, left: COPIES });
+                self.dirty_assignments.mark(now, service.clone());
             }
         }
         self.own_assignments = table;
     }
 
     pub(super) fn next_flush(&self) -> Option<Timestamp> {
-        let claims = self.dirty_claims.values().map(|dirty| dirty.next);
-        let assignments = self.dirty_assignments.values().map(|dirty| dirty.next);
         let jobs = (!self.jobs.is_empty()).then_some(self.now + Duration::from_millis(5));
-        // What the allowance holds back waits for a while, not for nothing.
-        let soonest = claims.chain(assignments).min().map(|at| at.max(self.now + Duration::from_millis(5)));
-        soonest.into_iter().chain(jobs).min()
+        [self.dirty_claims.next(), self.dirty_assignments.next(), jobs].into_iter().flatten().min()
     }
 
-    /// Sends changes that are due, as far as the allowance goes.
+    /// Sends changes that are due: first copies at once, repeats as far as the allowance goes.
     pub(super) fn flush(&mut self, now: Timestamp) {
         self.flush_claims(now);
         self.flush_assignments(now);
     }
 
     fn flush_claims(&mut self, now: Timestamp) {
-        let due: Vec<GroupKey> =
-            self.dirty_claims.iter().filter(|(_, dirty)| dirty.next <= now).map(|(group, _)| *group).collect();
-        let mut rest = due.as_slice();
-        while !rest.is_empty() && self.group_frames.take(now) {
+        let (first, repeats) = self.dirty_claims.take_due(now);
+        self.tell_claims(now, &first, Pace::AtOnce);
+        self.tell_claims(now, &repeats, Pace::Allowance);
+    }
+
+    fn tell_claims(&mut self, now: Timestamp, groups: &[GroupKey], pace: Pace) {
+        let next = now + self.period() / 2;
+        let mut rest = groups;
+        while !rest.is_empty() {
+            if pace == Pace::Allowance && !self.group_frames.take(now) {
+                return self.dirty_claims.drop_repeats(rest);
+            }
             let mut body =
                 Claims { relayed: None, more: More::No, complete: None, claims: Vec::new(), withdrawn: Vec::new() };
             let mut room = ROOM_FOR_PARTS;
@@ -178,7 +249,7 @@ impl Ownership {
             }
             let (told, left) = rest.split_at(taken);
             for group in told {
-                again_later(&mut self.dirty_claims, group, now, self.config.timings.period);
+                self.dirty_claims.told(group, next);
             }
             rest = left;
             if !rest.is_empty() {
@@ -189,14 +260,18 @@ impl Ownership {
     }
 
     fn flush_assignments(&mut self, now: Timestamp) {
-        let due: Vec<ServiceKey> = self
-            .dirty_assignments
-            .iter()
-            .filter(|(_, dirty)| dirty.next <= now)
-            .map(|(service, _)| service.clone())
-            .collect();
-        let mut rest = due.as_slice();
-        while !rest.is_empty() && self.group_frames.take(now) {
+        let (first, repeats) = self.dirty_assignments.take_due(now);
+        self.tell_assignments(now, &first, Pace::AtOnce);
+        self.tell_assignments(now, &repeats, Pace::Allowance);
+    }
+
+    fn tell_assignments(&mut self, now: Timestamp, services: &[ServiceKey], pace: Pace) {
+        let next = now + self.period() / 2;
+        let mut rest = services;
+        while !rest.is_empty() {
+            if pace == Pace::Allowance && !self.group_frames.take(now) {
+                return self.dirty_assignments.drop_repeats(rest);
+            }
             let mut body = Assignments { complete: None, entries: Vec::new(), removed: Vec::new() };
             let mut room = ROOM_FOR_PARTS;
             let mut taken = 0;
@@ -216,7 +291,7 @@ impl Ownership {
             }
             let (told, left) = rest.split_at(taken);
             for service in told {
-                again_later(&mut self.dirty_assignments, service, now, self.config.timings.period);
+                self.dirty_assignments.told(service, next);
             }
             rest = left;
             self.send_to_all(now, &Body::Assignments(body));
@@ -441,15 +516,6 @@ impl Ownership {
             .filter(|member| member.is_present(now, timeout))
             .all(|member| member.keys.is_empty() || member.keys.contains(&preferred));
         if everybody_holds_it { preferred } else { ids.next().unwrap_or(preferred) }
-    }
-}
-
-fn again_later<K: Ord + Clone>(dirty: &mut BTreeMap<K, Dirty>, key: &K, now: Timestamp, period: Duration) {
-    let Some(entry) = dirty.get_mut(key) else { return };
-    entry.left = entry.left.saturating_sub(1);
-    entry.next = now + period / 2;
-    if entry.left == 0 {
-        dirty.remove(key);
     }
 }
 
