@@ -1,6 +1,6 @@
 //! Kubernetes objects to the values of lbcore: the only place where both meet.
 //!
-//! Only the types of values are judged here ([`field`]); their ranges and the rules between objects are lbcore's. Every problem
+//! Only the types of values are judged here (`field`); their ranges and the rules between objects are lbcore's. Every problem
 //! is collected, and carries as its [`Origin`] the index of its document.
 
 mod cluster;
@@ -21,7 +21,7 @@ use serde_json::Value;
 pub use cluster::{Endpoint, Readiness};
 pub use duration::parse_duration;
 use field::{Fields, Findings};
-pub use service::{ServiceObject, TrafficPolicy};
+pub use service::ServiceObject;
 
 use crate::manifest::{Document, OddityKind};
 

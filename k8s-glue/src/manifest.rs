@@ -1,7 +1,7 @@
 //! Text to documents: YAML and JSON, streams and lists, each object with the lines of its fields.
 //!
 //! Nothing outside of this file names the YAML crate; everything after it works on JSON values. A malformed document costs only
-//! itself ([`split`] cuts before anything is parsed), and no input panics, hangs or expands without bound.
+//! itself (`split` cuts before anything is parsed), and no input panics, hangs or expands without bound.
 
 mod emit;
 mod positions;

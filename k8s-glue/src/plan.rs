@@ -3,16 +3,22 @@
 //! [`Plan`] is the machine form of `ferrule plan -o json`, a contract: fields may be added, none renamed.
 
 mod against;
+pub mod snapshot;
 mod table;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use lbcore::allocator::{Allocator, NoAddress, PoolsError};
+use lbcore::announce::RouteAttributes;
 use lbcore::config::{Config, Settings};
 use lbcore::converge::{Convergence, ServiceKind, ServiceState, converge_all};
+use lbcore::decide::{Snapshot, first_owner_of_address, routes_by_peer};
 use lbcore::family::IpFamily;
-use lbcore::service::ServiceKey;
+use lbcore::link::LinkSelection;
+use lbcore::service::{NodeName, ServiceKey};
 use serde::Serialize;
 use thiserror::Error;
 
@@ -104,6 +110,12 @@ pub struct PlannedRoute {
 pub struct PlanSettings {
     /// The class of Services handled; `None` handles those without a class.
     pub load_balancer_class: Option<String>,
+    /// Whether nodes are used in spite of the label that takes them out of load balancing ([ANN-44]).
+    pub ignore_exclude_label: bool,
+    /// The nodes on which a speaker is alive; `None` means all.
+    pub live_nodes: Option<BTreeSet<String>>,
+    /// The links that each node has; `None` means every link that anybody names.
+    pub interfaces: Option<BTreeMap<String, BTreeSet<String>>>,
 }
 
 /// What kept a plan from being made.
@@ -184,9 +196,75 @@ fn planned_service(key: &ServiceKey, outcome: &Convergence) -> PlannedService {
 ///
 /// # Errors
 /// [`PlanError::Pools`].
-pub fn plan_of(config: &Config, objects: &Objects, settings: &PlanSettings) -> Result<Plan, PlanError> {
+pub fn plan_of(config: &Arc<Config>, objects: &Objects, settings: &PlanSettings) -> Result<Plan, PlanError> {
     let assignments = assign(config, objects, settings, &mut Allocator::default())?;
-    Ok(Plan { services: planned_services(&assignments), layer2: Vec::new(), bgp: Vec::new() })
+    let snapshot = snapshot::of(config, objects, &assignments, settings);
+    Ok(Plan { services: planned_services(&assignments), layer2: owners(&snapshot, settings), bgp: routes(&snapshot) })
+}
+
+/// The first owner of each address, sorted by address; an owner without any of the links asked for answers nowhere ([L2-30]).
+pub fn owners(snapshot: &Snapshot, settings: &PlanSettings) -> Vec<PlannedOwner> {
+    let mut owners: BTreeMap<IpAddr, PlannedOwner> = BTreeMap::new();
+    for facts in snapshot.services() {
+        for ip in &facts.addresses {
+            if owners.contains_key(ip) {
+                continue;
+            }
+            let Some((node, links)) = first_owner_of_address(snapshot, *ip) else { continue };
+            if !settings.has_link(&node, &links) {
+                continue;
+            }
+            let interfaces = match links {
+                LinkSelection::All => vec!["*".to_owned()],
+                LinkSelection::Named(names) => names.iter().cloned().collect(),
+            };
+            let owner = PlannedOwner { ip: *ip, service: facts.key.to_string(), node: node.to_string(), interfaces };
+            owners.insert(*ip, owner);
+        }
+    }
+    owners.into_values().collect()
+}
+
+/// The routes that each node announces, sorted by node, peer and prefix.
+pub fn routes(snapshot: &Snapshot) -> Vec<PlannedRoute> {
+    let mut nodes: Vec<&NodeName> = snapshot.nodes().iter().map(|node| &node.name).collect();
+    nodes.sort();
+    let mut routes = Vec::new();
+    for node in nodes {
+        for (peer, prefixes) in routes_by_peer(snapshot, node) {
+            for (prefix, attributes) in prefixes {
+                routes.push(PlannedRoute::new(node, &peer, &prefix.to_string(), &attributes));
+            }
+        }
+    }
+    routes
+}
+
+impl PlannedRoute {
+    fn new(node: &NodeName, peer: &str, prefix: &str, attributes: &RouteAttributes) -> Self {
+        let large =
+            attributes.large_communities.iter().map(|[global, first, second]| format!("{global}:{first}:{second}"));
+        Self {
+            node: node.to_string(),
+            peer: peer.to_owned(),
+            prefix: prefix.to_owned(),
+            next_hop: "self",
+            local_pref: attributes.local_pref,
+            communities: attributes
+                .communities
+                .iter()
+                .map(|value| format!("{}:{}", value >> 16, value & 0xffff))
+                .collect(),
+            large_communities: large.collect(),
+        }
+    }
+}
+
+impl PlanSettings {
+    fn has_link(&self, node: &NodeName, links: &LinkSelection) -> bool {
+        let known = self.interfaces.as_ref().and_then(|nodes| nodes.get(node.as_str()));
+        known.is_none_or(|known| known.iter().any(|link| links.selects(link)))
+    }
 }
 
 /// `ferrule plan`.
@@ -195,7 +273,12 @@ pub fn plan_of(config: &Config, objects: &Objects, settings: &PlanSettings) -> R
 /// [`PlanError`].
 pub fn plan(arguments: &PlanArgs) -> Result<Outcome, PlanError> {
     let checks = Settings { install_namespace: arguments.input.namespace.as_str().into(), ..Settings::default() };
-    let settings = PlanSettings { load_balancer_class: arguments.input.load_balancer_class.clone() };
+    let settings = PlanSettings {
+        load_balancer_class: arguments.input.load_balancer_class.clone(),
+        ignore_exclude_label: arguments.ignore_exclude_lb,
+        live_nodes: arguments.live_nodes.clone().map(|names| names.into_iter().collect()),
+        interfaces: None,
+    };
     if !arguments.against.is_empty() {
         return against::compare(arguments, &checks, &settings);
     }

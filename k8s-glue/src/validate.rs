@@ -17,7 +17,10 @@ pub fn validate(arguments: &ValidateArgs) -> Result<Outcome, PlanError> {
     let settings = Settings { install_namespace: arguments.input.namespace.as_str().into(), ..Settings::default() };
     let Loaded { documents, objects, config, mut report, files } = load::load(&arguments.input.filenames, &settings);
     if let Some(config) = config {
-        let settings = PlanSettings { load_balancer_class: arguments.input.load_balancer_class.clone() };
+        let settings = PlanSettings {
+            load_balancer_class: arguments.input.load_balancer_class.clone(),
+            ..PlanSettings::default()
+        };
         let assignments = plan::assign(&config, &objects, &settings, &mut Allocator::default())?;
         report.add(plan::unmet_requests(&assignments, &documents), &files);
     }

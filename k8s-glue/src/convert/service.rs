@@ -6,6 +6,7 @@ use std::sync::Arc;
 use lbcore::addresses::{RecordedAddresses, parse_requested};
 use lbcore::config::{Category, ObjectRef, Severity};
 use lbcore::converge::{CreationTime, ServiceKind, ServiceState};
+use lbcore::decide::TrafficPolicy;
 use lbcore::family::{IpFamily, IpFamilyPolicy};
 use lbcore::labels::Labels;
 use lbcore::request::{ServiceTerms, families_of};
@@ -19,16 +20,6 @@ use super::time::parse_time;
 const ADDRESS_POOL: [&str; 2] = ["metallb.io/address-pool", "metallb.universe.tf/address-pool"];
 const ADDRESSES: [&str; 2] = ["metallb.io/loadBalancerIPs", "metallb.universe.tf/loadBalancerIPs"];
 const SHARING_KEY: [&str; 2] = ["metallb.io/allow-shared-ip", "metallb.universe.tf/allow-shared-ip"];
-
-/// `spec.externalTrafficPolicy`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum TrafficPolicy {
-    /// Every node takes traffic.
-    #[default]
-    Cluster,
-    /// Nodes with an endpoint take it.
-    Local,
-}
 
 /// A Service as read: types checked, requests not yet.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! What is made of objects, and which types are refused.
 
+use lbcore::decide::TrafficPolicy;
 use lbcore::family::{IpFamily, IpFamilyPolicy};
 use lbcore::node::NetworkCondition;
 
