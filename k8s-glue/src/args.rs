@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::{plan, validate};
+use crate::{demo, plan, validate};
 
 /// How a command ended; the numbers are part of the contract with scripts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +55,8 @@ pub struct CommandLine {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Watch the main job done in a laboratory on this machine: an owner dies, another takes over, the outage is measured.
+    Demo(DemoArgs),
     /// Show what would happen, offline: addresses, layer 2 owners, BGP routes.
     Plan(PlanArgs),
     /// Check files and report every problem with its line and its mend.
@@ -159,7 +161,15 @@ pub struct RunArgs {
 
 /// `ferrule demo`.
 #[derive(Args, Clone, Debug)]
-pub struct DemoArgs {}
+pub struct DemoArgs {
+    /// Kill the owner's node this often, at seeded moments, and print how the outages spread.
+    #[arg(long, hide = true, value_name = "COUNT")]
+    pub kills: Option<u32>,
+
+    /// Be the HTTP server of a node: what the demo starts in each.
+    #[arg(long, hide = true, value_name = "NAME")]
+    pub serve: Option<String>,
+}
 
 fn parse_label(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
@@ -199,6 +209,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed> {
 pub fn dispatch(parsed: &Parsed) -> Result<Outcome> {
     match parsed {
         Parsed::Answered(outcome) => Ok(*outcome),
+        Parsed::Command(Command::Demo(arguments)) => demo::run(arguments).map(|()| Outcome::Good).map_err(Into::into),
         Parsed::Command(Command::Plan(arguments)) => plan::plan(arguments).map_err(Into::into),
         Parsed::Command(Command::Validate(arguments)) => Ok(validate::validate(arguments)?),
     }

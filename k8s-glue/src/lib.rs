@@ -2,6 +2,7 @@
 
 pub mod args;
 pub mod convert;
+pub mod demo;
 pub mod load;
 pub mod manifest;
 pub mod output;

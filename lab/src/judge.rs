@@ -132,6 +132,12 @@ impl Judge {
         Self::new(self.sightings.values().flatten().filter(|answer| &*answer.host != host).cloned())
     }
 
+    /// The same judge for the addresses that `wanted` picks.
+    #[must_use]
+    pub fn among(&self, wanted: impl Fn(Ipv4Addr) -> bool) -> Self {
+        Self::new(self.sightings.values().flatten().filter(|answer| wanted(answer.address)).cloned())
+    }
+
     /// The same judge with what was sent from `from` on.
     #[must_use]
     pub fn since(&self, from: Moment) -> Self {

@@ -15,7 +15,6 @@ pub const ALLOW_SKIP: &str = "FERRULE_TEST_ALLOW_SKIP";
 
 /// How the process came by its privilege.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Privilege {
     /// It had it: network namespaces can be made in the user namespace it was started in.
     Held,

@@ -1,0 +1,105 @@
+//! A client: begins an HTTP request each 10 ms, whatever became of the ones before, and keeps what came of each.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use lab::{Host, Moment};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use super::DemoError;
+use super::outage::{Attempt, PERIOD};
+
+/// An attempt is given up after this. Below the second after which the kernel would send a lost SYN again: an attempt that succeeds
+/// then says nothing about the moment it was begun.
+const GIVE_UP: Duration = Duration::from_millis(900);
+
+/// What a client does with what its kernel knows of its neighbours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Memory {
+    /// Forgets the address before each request, so that each has to ask by ARP.
+    Cleared,
+    /// Keeps it, so that only an announcement of the new owner changes it.
+    Kept,
+}
+
+/// A running client. It stops when it is dropped.
+#[derive(Debug)]
+pub struct Client {
+    name: &'static str,
+    attempts: Arc<Mutex<Vec<Attempt>>>,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<lab::Result<io::Result<()>>>>,
+}
+
+impl Client {
+    /// Starts to fetch `http://target/` from `host`.
+    ///
+    /// # Errors
+    /// Where no thread can be made.
+    pub fn start(name: &'static str, host: &Host, target: SocketAddr, memory: Memory) -> Result<Self, DemoError> {
+        let (attempts, stop) = (Arc::<Mutex<Vec<Attempt>>>::default(), Arc::new(AtomicBool::new(false)));
+        let (log, stopped, owner) = (Arc::clone(&attempts), Arc::clone(&stop), host.clone());
+        // The runtime lives on a thread inside the host, so that every socket it opens is the host's.
+        let thread = host.thread(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(ask_on(&owner, target, memory, &log, &stopped));
+            runtime.shutdown_background();
+            Ok(())
+        })?;
+        Ok(Self { name, attempts, stop, thread: Some(thread) })
+    }
+
+    /// The name it was started with.
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// All finished attempts, in the order in which they finished.
+    pub fn attempts(&self) -> Vec<Attempt> {
+        self.attempts.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}
+
+async fn ask_on(host: &Host, target: SocketAddr, memory: Memory, log: &Arc<Mutex<Vec<Attempt>>>, stop: &AtomicBool) {
+    let mut ticks = interval(PERIOD);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    while !stop.load(Ordering::Relaxed) {
+        ticks.tick().await;
+        if let (Memory::Cleared, SocketAddr::V4(address)) = (memory, target) {
+            // An entry that cannot be deleted makes this client no colder than the other: the figures then say so.
+            drop(host.forget_neighbour(super::LINK, *address.ip()));
+        }
+        let log = Arc::clone(log);
+        tokio::spawn(async move {
+            let started = Moment::now();
+            let page = timeout(GIVE_UP, fetch(target)).await;
+            let served_by = page.ok().and_then(Result::ok).flatten();
+            let attempt = Attempt { started, ended: Moment::now(), served_by };
+            log.lock().unwrap_or_else(PoisonError::into_inner).push(attempt);
+        });
+    }
+}
+
+async fn fetch(target: SocketAddr) -> io::Result<Option<String>> {
+    let mut connection = TcpStream::connect(target).await?;
+    let request = format!("GET / HTTP/1.1\r\nHost: {target}\r\nConnection: close\r\n\r\n");
+    connection.write_all(request.as_bytes()).await?;
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).await?;
+    Ok(lab::http::page_of(&answer))
+}
