@@ -38,7 +38,7 @@ pub fn check(manifests: Manifests, settings: &Settings) -> Loaded {
     let ruled: Vec<Problem> = outcome.problems.into_iter().filter(|problem| !follows_from(problem, &typed)).collect();
     let mut findings: Vec<Finding> = malformed.iter().map(Finding::of_malformed).collect();
     findings.extend(typed.into_iter().chain(ruled).map(|problem| Finding::of_problem(problem, &documents)));
-    let report = Report::new(findings, &files, documents.len());
+    let report = Report::new(findings, &files, documents.len() + malformed.len());
     let config = outcome.config.filter(|_| report.is_valid());
     Loaded { documents, objects, config, report, files }
 }

@@ -120,7 +120,7 @@ impl fmt::Display for Finding {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     findings: Vec<Finding>,
-    /// How many documents were read.
+    /// How many documents there were, malformed ones included.
     documents: usize,
 }
 

@@ -1,0 +1,257 @@
+//! `validate` and `plan` through the real binary: what is printed, in which order, and the exit codes.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::{Value, json};
+
+fn ferrule(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_ferrule")).args(arguments).output().expect("the binary is built before its tests")
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("output is text")
+}
+
+fn json_of(output: &Output) -> Value {
+    serde_json::from_str(&stdout(output)).expect("the output is JSON")
+}
+
+fn example(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(name);
+    path.to_str().expect("the path of the repository is text").to_owned()
+}
+
+/// Severity, category and line of each problem.
+fn problems(report: &Value) -> Vec<(String, String, u64)> {
+    let problems = report["problems"].as_array().expect("problems are a list").iter();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    problems
+        .map(|problem| {
+            assert_ne!(problem["fix"], "", "{problem}");
+            (text(&problem["severity"]), text(&problem["category"]), problem["line"].as_u64().unwrap_or_default())
+        })
+        .collect()
+}
+
+fn write_file(folder: &tempfile::TempDir, name: &str, text: &str) -> String {
+    let path: PathBuf = folder.path().join(name);
+    std::fs::write(&path, text).expect("the folder is ours");
+    path.to_str().expect("temporary paths are text").to_owned()
+}
+
+/// A pool of its own /28 in 10.0.0.0/8, on five lines with its mark.
+fn pool(number: usize) -> String {
+    let (high, low) = (number / 16, number % 16 * 16);
+    format!(
+        "---\napiVersion: metallb.io/v1beta1\nkind: IPAddressPool\nmetadata: {{name: pool{number}}}\nspec: {{addresses: [10.{}.{}.{low}/28]}}\n",
+        high / 256,
+        high % 256
+    )
+}
+
+#[test]
+fn a_thousand_documents_with_three_bad_ones_give_three_problems_in_one_run() {
+    let mut documents: Vec<String> = (1..=1_000).map(pool).collect();
+    documents[0] = documents[0].replace("/28", "/33");
+    documents[499] = documents[499].replace("name: pool500}", "name: [pool500}");
+    documents[999] = documents[999].replace("addresses: [", "addresses: [10.9.9.9, ");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = write_file(&folder, "many.yaml", &documents.concat());
+    let output = ferrule(&["validate", "-o", "json", "-f", &file]);
+    assert_eq!(output.status.code(), Some(1));
+    let report = json_of(&output);
+    assert_eq!(report["valid"], false);
+    let expected = [("invalid-address-range", 5), ("schema", 499 * 5 + 4), ("invalid-address-range", 999 * 5 + 5)];
+    let expected = expected.map(|(category, line)| ("error".to_owned(), category.to_owned(), line));
+    assert_eq!(problems(&report), expected);
+    let text = stdout(&ferrule(&["validate", "-f", &file]));
+    assert!(text.ends_with("3 errors and 0 warnings in 1000 documents\n"), "{text}");
+    assert!(
+        text.starts_with(&format!("{file}:5: error: IPAddressPool metallb-system/pool1: spec.addresses[0]: ")),
+        "{text}"
+    );
+}
+
+#[test]
+fn the_quick_start_is_valid_and_its_plan_is_the_contract() {
+    let folder = example("quick-start");
+    let valid = ferrule(&["validate", "-f", &folder]);
+    assert_eq!((valid.status.code(), stdout(&valid).as_str()), (Some(0), "0 errors and 0 warnings in 14 documents\n"));
+    let plan = ferrule(&["plan", "-f", &folder, "-o", "json"]);
+    assert_eq!(plan.status.code(), Some(0));
+    let owner =
+        |ip: &str, service: &str, node: &str| json!({"ip": ip, "service": service, "node": node, "interfaces": ["*"]});
+    let service = |name: &str, pool: &str, ip: &str| json!({"service": name, "pool": pool, "ips": [ip]});
+    let expected = json!({
+        "services": [
+            service("office/dns-tcp", "office", "192.0.2.10"),
+            service("office/dns-udp", "office", "192.0.2.10"),
+            service("office/printer", "reserved", "192.0.2.200"),
+            service("shop/web", "office", "192.0.2.11"),
+        ],
+        "layer2": [
+            owner("192.0.2.10", "office/dns-tcp", "node2"),
+            owner("192.0.2.11", "shop/web", "node3"),
+            owner("192.0.2.200", "office/printer", "node2"),
+        ],
+        "bgp": [],
+    });
+    assert_eq!(json_of(&plan), expected);
+    let table = stdout(&ferrule(&["plan", "-f", &folder]));
+    assert!(table.contains("shop/web        office    192.0.2.11\n"), "{table}");
+}
+
+#[test]
+fn routes_are_planned_with_the_names_of_the_contract() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let text = "apiVersion: v1\nkind: Node\nmetadata: {name: node1}\n---\napiVersion: metallb.io/v1beta1\nkind: IPAddressPool\nmetadata: {name: \
+                rack}\nspec: {addresses: [198.51.100.1/32]}\n---\napiVersion: metallb.io/v1beta2\nkind: BGPPeer\nmetadata: {name: tor1}\nspec: {myASN: \
+                64500, peerASN: 64500, peerAddress: 192.0.2.254}\n---\napiVersion: metallb.io/v1beta1\nkind: BGPAdvertisement\nmetadata: {name: \
+                all}\nspec: {localPref: 200, communities: ['64500:59', 'large:64500:1:2']}\n---\napiVersion: v1\nkind: Service\nmetadata: {name: \
+                web}\nspec: {type: LoadBalancer, clusterIP: 10.96.0.1}\n---\napiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: \
+                web-1, labels: {kubernetes.io/service-name: web}}\naddressType: IPv4\nendpoints: [{addresses: [10.244.0.1], nodeName: node1}]\n";
+    let file = write_file(&folder, "bgp.yaml", text);
+    let plan = json_of(&ferrule(&["plan", "-o", "json", "-f", &file]));
+    let expected = json!([{"node": "node1", "peer": "tor1", "prefix": "198.51.100.1/32", "nextHop": "self", "localPref": 200,
+        "communities": ["64500:59"], "largeCommunities": ["64500:1:2"]}]);
+    assert_eq!(plan["bgp"], expected);
+}
+
+#[test]
+fn broken_examples_are_refused_line_by_line() {
+    let error = |category: &str, line: u64| ("error".to_owned(), category.to_owned(), line);
+    let warning = |category: &str, line: u64| ("warning".to_owned(), category.to_owned(), line);
+    let range = "invalid-address-range";
+    for (name, code, expected) in [
+        (
+            "ranges.yaml",
+            1,
+            vec![error(range, 8), error(range, 9), error(range, 10), error(range, 11), error("overlapping-ranges", 12)],
+        ),
+        (
+            "types.yaml",
+            1,
+            vec![
+                error("schema", 6),
+                error("schema", 7),
+                warning("schema", 8),
+                error("schema", 14),
+                error("schema", 22),
+                error("schema", 23),
+            ],
+        ),
+        ("syntax.yaml", 1, vec![error("schema", 10), error("schema", 13)]),
+        (
+            "references.yaml",
+            0,
+            vec![
+                warning("no-such-pool", 10),
+                warning("wrong-namespace", 15),
+                warning("no-such-pool", 17),
+                warning("schema", 27),
+            ],
+        ),
+    ] {
+        let output = ferrule(&["validate", "-o", "json", "-f", &example(&format!("broken/{name}"))]);
+        assert_eq!(output.status.code(), Some(code), "{name}");
+        assert_eq!(problems(&json_of(&output)), expected, "{name}");
+    }
+}
+
+#[test]
+fn a_plan_of_a_refused_configuration_prints_its_problems() {
+    let output = ferrule(&["plan", "-f", &example("broken/ranges.yaml")]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(json_of(&output)["valid"], false);
+}
+
+#[test]
+fn standard_input_files_and_folders_are_read_together() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_ferrule"))
+        .args(["validate", "-o", "json", "-f", "-", "-f", &example("quick-start"), "/nonexistent.yaml"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the binary is built before its tests");
+    let mut stdin = child.stdin.take().expect("it is piped");
+    stdin.write_all(b"{\"apiVersion\": \"metallb.io/v1beta1\", \"kind\": \"Pool\"}").expect("the child reads");
+    drop(stdin);
+    let report = json_of(&child.wait_with_output().expect("the child ends"));
+    let files: Vec<&str> =
+        report["problems"].as_array().unwrap().iter().filter_map(|problem| problem["file"].as_str()).collect();
+    assert_eq!(files, ["<stdin>", "/nonexistent.yaml"]);
+}
+
+#[test]
+fn usage_errors_and_help_have_their_exit_codes() {
+    assert_eq!(ferrule(&["validate"]).status.code(), Some(64));
+    assert_eq!(ferrule(&["nonsense"]).status.code(), Some(64));
+    assert_eq!(ferrule(&["--help"]).status.code(), Some(0));
+    assert_eq!(ferrule(&["--version"]).status.code(), Some(0));
+}
+
+/// A pool and a Service; `{addresses}` and `{status}` are filled in.
+fn small(addresses: &str, status: &str) -> String {
+    format!(
+        "apiVersion: metallb.io/v1beta1\nkind: IPAddressPool\nmetadata: {{name: p}}\nspec: {{addresses: [{addresses}]}}\n---\napiVersion: \
+         v1\nkind: Service\nmetadata: {{name: web}}\nspec: {{type: LoadBalancer, clusterIP: 10.96.0.1}}\n{status}\n"
+    )
+}
+
+#[test]
+fn a_live_address_that_moves_or_is_lost_ends_with_2() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let status = "status: {loadBalancer: {ingress: [{ip: 192.0.2.7}]}}";
+    let now = write_file(&folder, "now.yaml", &small("192.0.2.0/28", status));
+    // A wider pool whose lowest address is free: the Service keeps what it has.
+    let wider = write_file(&folder, "wider.yaml", &small("192.0.2.0/24", ""));
+    let same = ferrule(&["plan", "-f", &wider, "--against", &now]);
+    assert_eq!((same.status.code(), stdout(&same).as_str()), (Some(0), "nothing changes\n"));
+    let other = write_file(&folder, "other.yaml", &small("198.51.100.0/28", ""));
+    let moved = ferrule(&["plan", "-f", &other, "--against", &now, "-o", "json"]);
+    assert_eq!(moved.status.code(), Some(2));
+    let difference = json_of(&moved);
+    assert_eq!(difference["moves"], json!(["192.0.2.7"]));
+    assert_eq!(difference["services"][0]["effect"], "moved");
+    assert_eq!(difference["services"][0]["to"]["ips"], json!(["198.51.100.0"]));
+    // Pools alone: the Services are those of now.
+    let pool = write_file(
+        &folder,
+        "pool.yaml",
+        "apiVersion: metallb.io/v1beta1\nkind: IPAddressPool\nmetadata: {name: p}\nspec: {addresses: ['fd00::/64']}\n",
+    );
+    let lost = ferrule(&["plan", "-f", &pool, "--against", &now]);
+    assert_eq!(lost.status.code(), Some(2));
+    assert!(stdout(&lost).ends_with("live addresses that move or are lost: 192.0.2.7\n"), "{}", stdout(&lost));
+}
+
+#[test]
+fn an_owner_that_changes_is_a_move() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let advertisement = write_file(
+        &folder,
+        "l2.yaml",
+        "apiVersion: metallb.io/v1beta1\nkind: L2Advertisement\nmetadata: {name: office}\nspec: {nodeSelectors: [{matchLabels: \
+         {kubernetes.io/hostname: node1}}]}\n---\napiVersion: metallb.io/v1beta1\nkind: IPAddressPool\nmetadata: {name: office}\nspec: {addresses: \
+         [192.0.2.10-192.0.2.39]}\n---\napiVersion: metallb.io/v1beta1\nkind: IPAddressPool\nmetadata: {name: reserved}\nspec: {addresses: \
+         [192.0.2.200/32]}\n",
+    );
+    let output = ferrule(&["plan", "-f", &advertisement, "--against", &example("quick-start")]);
+    assert_eq!(output.status.code(), Some(2));
+    let text = stdout(&output);
+    assert!(text.contains("owner of 192.0.2.11: node3 -> node1\n"), "{text}");
+}
+
+#[test]
+fn the_class_decides_which_services_are_ours() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let text = small("192.0.2.0/28", "")
+        .replace("type: LoadBalancer", "type: LoadBalancer, loadBalancerClass: example.com/lb");
+    let file = write_file(&folder, "class.yaml", &text);
+    // [CTRL-1]
+    assert_eq!(json_of(&ferrule(&["plan", "-o", "json", "-f", &file]))["services"], json!([]));
+    let ours = json_of(&ferrule(&["plan", "-o", "json", "-f", &file, "--lb-class", "example.com/lb"]));
+    assert_eq!(ours["services"][0]["ips"], json!(["192.0.2.0"]));
+}
