@@ -122,6 +122,10 @@ pub struct PlanArgs {
     /// The nodes on which a speaker is alive (without: all nodes of the input).
     #[arg(long = "live-node", value_name = "NAME", num_args = 1..)]
     pub live_nodes: Option<Vec<String>>,
+
+    /// The links that a node has; may be repeated (without: every link that an advertisement names).
+    #[arg(long = "node-interfaces", value_name = "NODE=LINK,...", value_parser = parse_label)]
+    pub node_interfaces: Vec<(String, String)>,
 }
 
 /// Formats of `ferrule plan`.
@@ -174,7 +178,7 @@ pub struct DemoArgs {
 fn parse_label(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err("write KEY=VALUE".to_owned()),
+        _ => Err("write it with a name in front of the equals sign".to_owned()),
     }
 }
 

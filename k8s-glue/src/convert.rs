@@ -171,6 +171,11 @@ impl Objects {
                     fix,
                 );
             }
+            Kind::Ours(ours) if object.namespace.as_deref() != Some(install_namespace) => {
+                // As if absent: lbcore says that it is in the wrong place, and what else is wrong with it harms nobody.
+                self.read_ours(ours, object, labels, root);
+                return;
+            }
             Kind::Ours(ours) => {
                 let _ = metadata.text("namespace");
                 self.read_ours(ours, object, labels, root);

@@ -197,15 +197,14 @@ impl Manifests {
     }
 
     fn read_object(&mut self, file: &Arc<str>, text: &str, line: usize) {
-        let tree = match parse(text, line) {
-            Ok(tree) => tree,
+        let (positions, tree) = match parse(text, line) {
+            Ok(read) => read,
             Err((line, message)) => {
                 let reason = ReadError::Syntax(message);
                 self.malformed.push(Malformed { file: Arc::clone(file), line, reason });
                 return;
             }
         };
-        let positions = Positions::of(text, line);
         let mut settler = Settler { positions: &positions, oddities: Vec::new() };
         let value = settler.settle(tree, positions.root_spot(), &mut String::new());
         let oddities = settler.oddities;
@@ -273,35 +272,37 @@ fn oddities_of_item(oddities: &[Oddity], index: usize) -> Vec<Oddity> {
     of_item.collect()
 }
 
-/// Parses one document; an error comes with its line in the file.
-fn parse(text: &str, line: usize) -> Result<Tree, (usize, String)> {
+/// Parses one document with the lines of its fields; an error comes with its line in the file.
+fn parse(text: &str, line: usize) -> Result<(Positions, Tree), (usize, String)> {
     let budget = Cell::new(text.len().saturating_add(ALIAS_ALLOWANCE));
     let reader = Reader { budget: &budget };
-    if text.starts_with('{') {
-        let mut json = serde_json::Deserializer::from_str(text);
-        if let Ok(tree) = reader.deserialize(&mut json)
-            && json.end().is_ok()
-        {
-            return Ok(tree);
-        }
-        // YAML's flow style begins with a brace too.
-        budget.set(text.len().saturating_add(ALIAS_ALLOWANCE));
+    let positions = Positions::of(text, line);
+    if let Some(tree) = parse_json(text, reader) {
+        return Ok((positions.unwrap_or_else(|_| Positions::unknown(line)), tree));
     }
-    reader.deserialize(serde_yaml::Deserializer::from_str(text)).map_err(|error| {
+    let positions = positions.map_err(|line| (line, "it is nested too deep".to_owned()))?;
+    budget.set(text.len().saturating_add(ALIAS_ALLOWANCE));
+    let tree = reader.deserialize(serde_yaml::Deserializer::from_str(text)).map_err(|error| {
         let place = error.location().map_or(1, |location| location.line());
         (line + place.saturating_sub(1), without_place(&error.to_string()))
-    })
+    })?;
+    Ok((positions, tree))
+}
+
+/// The value of a text that is JSON; YAML's flow style begins with a brace too, so another text is no error.
+fn parse_json(text: &str, reader: Reader<'_>) -> Option<Tree> {
+    if !text.starts_with('{') {
+        return None;
+    }
+    let mut json = serde_json::Deserializer::from_str(text);
+    let tree = reader.deserialize(&mut json).ok()?;
+    json.end().ok()?;
+    Some(tree)
 }
 
 /// The message without its `at line 3 column 4`: those lines count from the document, not from the file.
 fn without_place(message: &str) -> String {
-    let mut kept = message;
-    if let Some((before, after)) = message.rsplit_once(" at line ")
-        && after.chars().all(|letter| letter.is_ascii_digit() || letter == ' ' || "column,".contains(letter))
-    {
-        kept = before;
-    }
-    kept.split(" at line ").next().unwrap_or(kept).to_owned()
+    message.split(" at line ").next().unwrap_or(message).to_owned()
 }
 
 /// Writes a value as YAML in block style, as one document without its mark.

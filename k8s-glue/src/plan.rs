@@ -267,6 +267,15 @@ impl PlanSettings {
     }
 }
 
+fn interfaces_of(given: &[(String, String)]) -> Option<BTreeMap<String, BTreeSet<String>>> {
+    let mut interfaces: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (node, links) in given {
+        let links = links.split(',').filter(|link| !link.is_empty()).map(str::to_owned);
+        interfaces.entry(node.clone()).or_default().extend(links);
+    }
+    (!interfaces.is_empty()).then_some(interfaces)
+}
+
 /// `ferrule plan`.
 ///
 /// # Errors
@@ -277,7 +286,7 @@ pub fn plan(arguments: &PlanArgs) -> Result<Outcome, PlanError> {
         load_balancer_class: arguments.input.load_balancer_class.clone(),
         ignore_exclude_label: arguments.ignore_exclude_lb,
         live_nodes: arguments.live_nodes.clone().map(|names| names.into_iter().collect()),
-        interfaces: None,
+        interfaces: interfaces_of(&arguments.node_interfaces),
     };
     if !arguments.against.is_empty() {
         return against::compare(arguments, &checks, &settings);

@@ -255,3 +255,24 @@ fn the_class_decides_which_services_are_ours() {
     let ours = json_of(&ferrule(&["plan", "-o", "json", "-f", &file, "--lb-class", "example.com/lb"]));
     assert_eq!(ours["services"][0]["ips"], json!(["192.0.2.0"]));
 }
+
+// [L2-30]
+#[test]
+fn an_owner_without_any_of_the_links_answers_nowhere() {
+    let folder = example("quick-start");
+    let plan = json_of(&ferrule(&[
+        "plan",
+        "-o",
+        "json",
+        "-f",
+        &folder,
+        "--node-interfaces",
+        "node2=",
+        "--live-node",
+        "node1",
+        "node2",
+    ]));
+    let owners: Vec<&str> =
+        plan["layer2"].as_array().unwrap().iter().filter_map(|owner| owner["node"].as_str()).collect();
+    assert_eq!(owners, ["node1"]);
+}

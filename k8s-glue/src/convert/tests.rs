@@ -187,3 +187,12 @@ fn repeated_core_objects_and_old_config_maps_are_noticed() {
         read("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: config}\ndata: {config: \"address-pools: []\\n\"}\n");
     assert_eq!(found(&old), [(Severity::Warning, Category::Schema, "data.config")]);
 }
+
+#[test]
+fn what_is_wrong_with_an_object_of_another_namespace_harms_nobody() {
+    let objects = read(
+        "apiVersion: metallb.io/v1beta1\nkind: IPAddressPool\nmetadata: {name: p, namespace: default}\nspec: {addresses: 7}\n",
+    );
+    assert_eq!(found(&objects), []);
+    assert_eq!(objects.config.pools.len(), 1);
+}

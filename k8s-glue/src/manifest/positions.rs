@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use granit_parser::{Event, Parser, ScalarStyle};
+use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError};
 
 /// One node; children are indices into the arena.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,11 +60,20 @@ pub struct Positions {
 
 impl Positions {
     /// Reads the positions of a document that begins at this line of its file.
-    pub(super) fn of(text: &str, first_line: usize) -> Self {
+    ///
+    /// # Errors
+    /// The line at which the document is nested deeper than the event parser follows; it must not be given to another parser then.
+    pub(super) fn of(text: &str, first_line: usize) -> Result<Self, usize> {
         let mut builder =
             Builder { spots: Vec::new(), anchors: BTreeMap::new(), open: Vec::new(), root: None, first_line };
         for event in Parser::new_from_str(text) {
-            let Ok((event, span)) = event else { break };
+            let (event, span) = match event {
+                Ok(event) => event,
+                Err(error) if is_too_deep(&error, text) => {
+                    return Err(first_line + error.marker().line().saturating_sub(1));
+                }
+                Err(_) => break,
+            };
             let is_collection = matches!(event, Event::SequenceStart(..) | Event::MappingStart(..));
             if is_collection && builder.waits_for_key() {
                 // A collection as a key, which the value reader refuses: there will be no value to look up.
@@ -72,7 +81,12 @@ impl Positions {
             }
             builder.take(event, first_line + span.start.line().saturating_sub(1));
         }
-        Self { root: builder.root, spots: builder.spots.into(), first_line }
+        Ok(Self { root: builder.root, spots: builder.spots.into(), first_line })
+    }
+
+    /// No position but the first line.
+    pub(super) fn unknown(first_line: usize) -> Self {
+        Self { spots: Arc::new([]), root: None, first_line }
     }
 
     /// The line of a field, written as `spec.addresses[1]` or `metadata.annotations[example.com/a.b]` (keys may hold dots in both
@@ -171,6 +185,15 @@ impl Positions {
     pub fn first_line(&self) -> usize {
         self.root_spot().map_or(self.first_line, |spot| spot.line().max(self.first_line))
     }
+}
+
+/// Brackets beyond which a text that the event parser gives up is not read on: the other parser takes time in the square of its
+/// nesting, a tenth of a second for this many.
+const MAX_BRACKETS: usize = 10_000;
+
+fn is_too_deep(error: &ScanError, text: &str) -> bool {
+    *error.kind() == ErrorKind::RecursionLimitExceeded
+        || text.bytes().filter(|byte| matches!(byte, b'[' | b'{')).count() > MAX_BRACKETS
 }
 
 /// What is being built: a stack of collections that are still open.
