@@ -266,7 +266,9 @@ impl Driver {
                 }
             }
             Verdict::Member { source, payload } => {
-                self.parts.hub.handle_member_frame(now, self.parts.id, link, source, payload);
+                if let Err(reason) = self.parts.hub.handle_member_frame(now, self.parts.id, link, source, payload) {
+                    trace!(%reason, "member frame was dropped");
+                }
             }
             Verdict::Dropped(reason) => trace!(reason = reason.label(), "frame was not answered"),
         }
