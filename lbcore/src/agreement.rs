@@ -15,6 +15,9 @@
 //! 4. A claim that this node's own configuration refuses is neither adopted nor stands in the way of the Service's other claims, but
 //!    its addresses are in use there and are not handed out here.
 //!
+//! In a table an empty entry says "I have this Service and no address for it", and its age, where it is not 0, "but a record as young as
+//! that".
+//!
 //! The age is by the clock of the daemon that allocated, and travels with the claim; a wrong clock decides conflicts wrongly, but
 //! the same way everywhere.
 
@@ -23,17 +26,8 @@ use core::fmt;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+pub use crate::ownership::Assignment;
 use crate::service::{NodeName, ServiceKey};
-
-/// What a daemon publishes of one Service.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Assignment {
-    /// The addresses; empty for "I have this Service and no address for it".
-    pub addresses: Vec<IpAddr>,
-    /// With addresses: when they were allocated. Without: when the ones that this daemon has a record of were, 0 for no record.
-    /// Milliseconds since 1970.
-    pub since_ms: u64,
-}
 
 /// Whether this node has listened to the segment long enough.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
