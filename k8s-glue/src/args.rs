@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::{demo, plan, validate};
+use crate::{demo, plan, run, validate};
 
 /// How a command ended; the numbers are part of the contract with scripts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +52,16 @@ pub struct CommandLine {
     pub command: Command,
 }
 
+/// What the long help of `ferrule run` says beside the flags.
+const RUN_HELP: &str = "\
+Reads pools, advertisements, Services and, where present, Nodes and EndpointSlices, and follows changes of the files (SIGHUP reads \
+them at once). All daemons of a segment agree on addresses and owners by themselves. Health checks are not there yet: a Service without \
+an EndpointSlice counts as served on every node.
+
+The addresses that this node owns are on the link ferrule0, so that local servers receive the traffic; meanwhile arp_ignore and \
+arp_announce of the links are set, so that the kernel does not answer for them. SIGTERM and SIGINT hand over, undo both and end with 0; \
+a second one skips the hand-over. Needs CAP_NET_RAW and CAP_NET_ADMIN. RUST_LOG sets what is logged (default info).";
+
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -59,6 +69,9 @@ pub enum Command {
     Demo(DemoArgs),
     /// Show what would happen, offline: addresses, layer 2 owners, BGP routes.
     Plan(PlanArgs),
+    /// Run as a daemon of this host, without a cluster: allocate addresses to Services in files and answer for them on the segment.
+    #[command(after_long_help = RUN_HELP)]
+    Run(RunArgs),
     /// Check files and report every problem with its line and its mend.
     Validate(ValidateArgs),
 }
@@ -158,7 +171,8 @@ pub struct RunArgs {
     #[arg(long = "node-label", value_name = "KEY=VALUE", value_parser = parse_label)]
     pub node_labels: Vec<(String, String)>,
 
-    /// The file with the secret that all nodes of the segment share.
+    /// The file with the secret that all nodes of the segment share: 16 characters or more on a line. A second line is a second key that
+    /// is accepted too, so that a secret can be changed without a gap.
     #[arg(long, value_name = "FILE")]
     pub member_key_file: Option<PathBuf>,
 }
@@ -215,6 +229,7 @@ pub fn dispatch(parsed: &Parsed) -> Result<Outcome> {
         Parsed::Answered(outcome) => Ok(*outcome),
         Parsed::Command(Command::Demo(arguments)) => demo::run(arguments).map(|()| Outcome::Good).map_err(Into::into),
         Parsed::Command(Command::Plan(arguments)) => plan::plan(arguments).map_err(Into::into),
+        Parsed::Command(Command::Run(arguments)) => run::run(arguments).map_err(Into::into),
         Parsed::Command(Command::Validate(arguments)) => Ok(validate::validate(arguments)?),
     }
 }

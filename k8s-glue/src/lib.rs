@@ -8,5 +8,6 @@ pub mod manifest;
 pub mod output;
 pub mod plan;
 pub mod report;
+pub mod run;
 pub mod state;
 pub mod validate;

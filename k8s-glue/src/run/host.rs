@@ -1,0 +1,474 @@
+//! The daemon's loop: whatever happened, one pass over the whole, then sleep until something else does.
+//!
+//! The order of a pass is the promise: allocate and agree, make it durable, publish it to the members, announce it ([OWN-60]). Where a
+//! step fails, the later ones wait, and everything that was announced before stays so.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use announce_arp::io::{ArpAnnouncer, ArpConfig, now};
+use lbcore::agreement::{Assignment, Known, Listening, Member};
+use lbcore::announce::{Announcer, Change, DesiredSet, Reach};
+use lbcore::decide::{Affected, DecideOptions, Extent, Layer2Decision, MissingSlices, Snapshot, changes_for, decide};
+use lbcore::labels::Labels;
+use lbcore::ownership::{Event, Hub, HubConfig, Observer};
+use lbcore::service::{NodeName, ServiceKey};
+use lbcore::time::Timestamp;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Notify;
+use tokio::task::{self, JoinHandle};
+use tokio::time::sleep;
+
+use super::RunError;
+use super::addresses::{KernelEvent, KernelEvents};
+use super::input::{Input, Source};
+use super::kernel::Kernel;
+use super::ledger::{Circumstances, Ledger, Report as Told};
+use super::settings::SETTINGS_FOLDER;
+use super::start;
+use super::status::Follower;
+use super::watch::Watch;
+use crate::args::{Outcome, RunArgs};
+use crate::output;
+use crate::report::{Finding, Report};
+use crate::state::{NamespaceLock, State, StateFile};
+
+/// A hand-over of everything this node owns may take so long.
+const HAND_OVER_WITHIN: Duration = Duration::from_secs(1);
+/// What could not be written is tried again after this time.
+const SAVE_RETRY: Duration = Duration::from_secs(1);
+/// A table is published, sent three times and heard within so many periods.
+const SETTLE_PERIODS: u32 = 3;
+
+/// Wakes the loop from the hub's threads.
+#[derive(Debug)]
+struct Bell(Notify);
+
+impl Observer for Bell {
+    fn notify(&self) {
+        self.0.notify_one();
+    }
+}
+
+/// Why the loop woke up.
+enum Wake {
+    Files,
+    Kernel(KernelEvent),
+    /// Members, their tables, events, a deadline: the pass looks at all of it.
+    Look,
+    Stop,
+}
+
+/// The daemon.
+struct Host {
+    node: NodeName,
+    labels: Labels,
+    source: Source,
+    input: Input,
+    ledger: Ledger,
+    hub: Arc<Hub>,
+    bell: Arc<Bell>,
+    announcers: Vec<Arc<dyn Announcer>>,
+    kernel: Kernel,
+    published: BTreeMap<ServiceKey, Assignment>,
+    snapshot: Snapshot,
+    /// The members that the snapshot knows.
+    members: BTreeSet<NodeName>,
+    /// The addresses that the snapshot has.
+    announced: BTreeMap<ServiceKey, Vec<IpAddr>>,
+    desired: Arc<DesiredSet>,
+    /// What was logged last, so that it is said once.
+    said: Said,
+    disturbed: Arc<Notify>,
+    followers: Vec<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Said {
+    problems: Option<Report>,
+    withheld: BTreeMap<ServiceKey, String>,
+    save: Option<String>,
+    unsupported: BTreeSet<&'static str>,
+}
+
+const fn options() -> DecideOptions {
+    DecideOptions {
+        exclude_label: lbcore::decide::ExcludeLabel::Respected,
+        missing_slices: MissingSlices::ServedEverywhere,
+        live_nodes: None,
+    }
+}
+
+/// Runs until told to stop.
+///
+/// # Errors
+/// [`RunError`] for everything that keeps the daemon from starting, except a bad input, which is printed.
+pub(crate) async fn run(arguments: &RunArgs) -> Result<Outcome, RunError> {
+    let system = |action: &'static str| move |source| RunError::System { action, source };
+    // Watched before it is read: what changes in between is read again.
+    let source = Source::new(&arguments.input).map_err(system("read standard input"))?;
+    let watch = Watch::new(source.paths());
+    let (input, report) = source.read();
+    let Some(input) = input else {
+        output::print(&report.to_text()).map_err(system("print the problems"))?;
+        return Ok(Outcome::InputBad);
+    };
+    start::check_rights()?;
+    let node = start::node_name(arguments.node_name.as_deref())?;
+    let _namespace = NamespaceLock::acquire()?;
+    let (file, state) = StateFile::open(&arguments.state)?;
+    let hub = make_hub(arguments, &node)?;
+    let config = ArpConfig::new(Arc::clone(&hub)).map_err(|error| RunError::Kernel(error.to_string()))?;
+    let records = state.services.clone();
+    let (kernel, events) = Kernel::open(file, state, Path::new(SETTINGS_FOLDER), config.exclude.clone()).await?;
+    let settle = hub.config().timings.period * SETTLE_PERIODS;
+    let started = Ledger::open(node.clone(), settle, &input.pools, input.states(), &records)
+        .map_err(RunError::from)
+        .and_then(|opened| Ok((opened, Arc::new(ArpAnnouncer::start(config)?))));
+    let ((ledger, told), arp) = match started {
+        Ok(started) => started,
+        Err(error) => {
+            kernel.close().await;
+            return Err(error);
+        }
+    };
+    tracing::info!(%node, state = %arguments.state.display(), services = input.states().len(), "started");
+    let labels: Labels = arguments.node_labels.iter().cloned().collect();
+    let nodes = input.nodes(&node, &labels, &BTreeSet::new());
+    let bell = Arc::new(Bell(Notify::new()));
+    hub.set_observer(Arc::<Bell>::clone(&bell));
+    let mut host = Host {
+        snapshot: Snapshot::new(Arc::clone(&input.config), nodes, options()),
+        node,
+        labels,
+        source,
+        input,
+        ledger,
+        hub,
+        bell,
+        announcers: vec![arp],
+        kernel,
+        published: BTreeMap::new(),
+        members: BTreeSet::new(),
+        announced: BTreeMap::new(),
+        desired: Arc::new(DesiredSet::new()),
+        said: Said::default(),
+        disturbed: Arc::new(Notify::new()),
+        followers: Vec::new(),
+    };
+    host.say_problems(&report);
+    told.iter().for_each(tell);
+    host.follow();
+    host.serve(watch, events).await
+}
+
+fn make_hub(arguments: &RunArgs, node: &NodeName) -> Result<Arc<Hub>, RunError> {
+    let (boot_id, seed) = start::random()?;
+    let mut config = HubConfig::new(node.clone(), boot_id);
+    if let Some(path) = &arguments.member_key_file {
+        config.keys = start::member_keys(path)?;
+    } else {
+        tracing::warn!(
+            "NO MEMBER KEY: any host on the segment can take the addresses over; give all nodes one secret with --member-key-file"
+        );
+    }
+    Ok(Hub::new(config, now(), seed))
+}
+
+impl Host {
+    fn follow(&mut self) {
+        for announcer in &self.announcers {
+            let (announcer, holder) = (Arc::clone(announcer), Arc::clone(&self.kernel.holder));
+            let follower = Follower::new(announcer, holder, Arc::clone(&self.disturbed));
+            self.followers.push(tokio::spawn(follower.run()));
+        }
+    }
+
+    async fn serve(mut self, mut watch: Watch, mut events: KernelEvents) -> Result<Outcome, RunError> {
+        let signal = |kind| signal(kind).map_err(|source| RunError::System { action: "listen for signals", source });
+        let mut stop = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
+        let mut reload = signal(SignalKind::hangup())?;
+        loop {
+            let retry = self.pass().await;
+            let holder = self.kernel.holder.lock().await.index();
+            let wake = tokio::select! {
+                biased;
+                () = stop_asked(&mut stop) => Wake::Stop,
+                Some(event) = events.next(holder) => Wake::Kernel(event),
+                () = watch.changed() => Wake::Files,
+                Some(()) = reload.recv() => Wake::Files,
+                () = self.bell.0.notified() => Wake::Look,
+                () = until(self.ledger.deadline()) => Wake::Look,
+                () = sleep(SAVE_RETRY), if retry == Retry::Soon => Wake::Look,
+                // The end of listening is a moment, not an event.
+                () = sleep(self.hub.config().timings.period), if self.hub.is_listening() => Wake::Look,
+            };
+            match wake {
+                Wake::Stop => break,
+                Wake::Look => {}
+                Wake::Files => self.reload().await,
+                Wake::Kernel(event) => self.take_kernel_event(event).await,
+            }
+        }
+        tracing::info!("asked to stop; addresses are handed over");
+        let handed_over = async {
+            for announcer in &self.announcers {
+                announcer.shutdown(HAND_OVER_WITHIN).await;
+            }
+        };
+        tokio::select! {
+            () = handed_over => {}
+            () = stop_asked(&mut stop) => tracing::warn!("asked again; stops at once"),
+        }
+        for follower in &self.followers {
+            follower.abort();
+        }
+        self.kernel.close().await;
+        tracing::info!("stopped");
+        Ok(Outcome::Good)
+    }
+
+    async fn take_kernel_event(&mut self, event: KernelEvent) {
+        match event {
+            KernelEvent::Link(link) => {
+                if let Err(error) = self.kernel.prepare_link(&link).await {
+                    tracing::error!(%error, link = %link.name, "link was not prepared");
+                }
+            }
+            KernelEvent::LinkGone(link) => self.kernel.forget_link(&link),
+            KernelEvent::Disturbed => self.disturbed.notify_one(),
+        }
+    }
+
+    async fn reload(&mut self) {
+        let source = self.source.clone();
+        let Ok((input, report)) = task::spawn_blocking(move || source.read()).await else { return };
+        let Some(input) = input else {
+            if self.said.problems.as_ref() != Some(&report) {
+                tracing::error!("configuration has errors; the last good one stays in force");
+            }
+            self.say_problems(&report);
+            return;
+        };
+        self.say_problems(&report);
+        let pools = (input.pools != self.input.pools).then_some(input.pools.as_slice());
+        match self.ledger.replace_input(pools, input.states()) {
+            Ok(outcome) => outcome.reports.iter().for_each(tell),
+            Err(error) => {
+                tracing::error!(%error, "pools were refused; the last good configuration stays in force");
+                return;
+            }
+        }
+        self.input = input;
+        // Every Service is looked at anew: any of its facts may differ.
+        self.rebuild();
+        self.announced.clear();
+        tracing::info!("configuration was read");
+    }
+
+    fn say_problems(&mut self, report: &Report) {
+        let known: Vec<Finding> = self.said.problems.take().map(|known| known.findings().to_vec()).unwrap_or_default();
+        for finding in report.findings().iter().filter(|finding| !known.contains(finding)) {
+            match finding.severity {
+                lbcore::config::Severity::Error => tracing::error!("{finding}"),
+                lbcore::config::Severity::Warning => tracing::warn!("{finding}"),
+            }
+        }
+        self.said.problems = Some(report.clone());
+    }
+
+    fn rebuild(&mut self) {
+        let nodes = self.input.nodes(&self.node, &self.labels, &self.members);
+        self.snapshot = self.snapshot.rebuilt(Arc::clone(&self.input.config), nodes, options());
+    }
+}
+
+/// Whether the pass has to be repeated without anything happening.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Retry {
+    No,
+    Soon,
+}
+
+impl Host {
+    async fn pass(&mut self) -> Retry {
+        while let Some(event) = self.hub.poll_event() {
+            tell_event(&event);
+        }
+        let views = self.hub.members();
+        let names: BTreeSet<NodeName> = views.iter().map(|view| view.name.clone()).collect();
+        // Of two members of one name the first counts; the hub has told of it.
+        let mut members: BTreeMap<&NodeName, Member<'_>> = BTreeMap::new();
+        for view in views.iter().filter(|view| view.name != self.node) {
+            let known = if view.synced { Known::Whole } else { Known::Partly };
+            members.entry(&view.name).or_insert(Member { name: &view.name, table: &view.assignments, known });
+        }
+        let members: Vec<Member<'_>> = members.into_values().collect();
+        let outcome = self.ledger.pass(Circumstances {
+            now: now(),
+            wall_ms: wall_ms(),
+            listening: if self.hub.is_listening() { Listening::Ongoing } else { Listening::Done },
+            members: &members,
+        });
+        outcome.reports.iter().for_each(tell);
+        if let Retry::Soon = self.make_durable().await {
+            return Retry::Soon;
+        }
+        let table = self.ledger.table(now());
+        if table != self.published {
+            self.hub.publish(now(), table.clone());
+            self.published = table;
+        }
+        self.ledger.table_published(now(), &self.published);
+        self.announce(names).await;
+        Retry::No
+    }
+
+    async fn make_durable(&mut self) -> Retry {
+        let services = self.ledger.records();
+        if services == self.kernel.saved().services {
+            return Retry::No;
+        }
+        let state = State { services, settings: self.kernel.saved().settings.clone() };
+        match self.kernel.save(state).await {
+            Ok(()) => {
+                self.said.save = None;
+                Retry::No
+            }
+            Err(error) => {
+                let text = error.to_string();
+                if self.said.save.as_ref() != Some(&text) {
+                    tracing::error!(%error, "allocations are not durable; nothing new is announced");
+                    self.said.save = Some(text);
+                }
+                Retry::Soon
+            }
+        }
+    }
+
+    /// Hands what changed to the announcers.
+    async fn announce(&mut self, members: BTreeSet<NodeName>) {
+        let is_rebuilt = self.announced.is_empty();
+        if members != self.members {
+            self.members = members;
+            self.rebuild();
+        }
+        let affected = self.update_snapshot();
+        self.say_withheld(&affected);
+        let extent = if is_rebuilt { Extent::All } else { Extent::Only(&affected) };
+        let mut changes = changes_for(&self.snapshot, &self.node, &self.desired, extent);
+        let unsupported = |announcement: &lbcore::announce::Announcement| {
+            !self.announcers.iter().any(|announcer| announcer.supports(announcement))
+        };
+        for announcement in changes.put.iter().filter(|announcement| unsupported(announcement)) {
+            let is_link = matches!(announcement.reach, Reach::Link(_));
+            let what = if is_link { "IPv6 addresses on links" } else { "BGP routes" };
+            if self.said.unsupported.insert(what) {
+                tracing::warn!(prefix = %announcement.prefix, "this ferrule does not announce {what} yet; they are left out");
+            }
+        }
+        changes.put.retain(|announcement| !unsupported(announcement));
+        if changes.is_empty() {
+            return;
+        }
+        let from = self.desired.generation();
+        let put = changes.put.iter().cloned().map(Arc::new).collect();
+        self.desired = Arc::new(self.desired.changed(changes.put, changes.removed.iter().copied()));
+        let change = Change { from, full: Arc::clone(&self.desired), put, removed: changes.removed };
+        for announcer in &self.announcers {
+            announcer.update(change.clone()).await;
+        }
+    }
+
+    /// Brings the snapshot's Services in line with the ledger.
+    fn update_snapshot(&mut self) -> Affected {
+        let mut affected = Affected::default();
+        let held: BTreeMap<ServiceKey, Vec<IpAddr>> =
+            self.ledger.held().map(|(service, addresses)| (service.clone(), addresses.to_vec())).collect();
+        let gone: Vec<ServiceKey> =
+            self.snapshot.services().map(|facts| facts.key.clone()).filter(|key| !held.contains_key(key)).collect();
+        for service in gone {
+            affected.extend(self.snapshot.remove_service(&service));
+            self.announced.remove(&service);
+        }
+        for (service, addresses) in held {
+            if self.announced.get(&service) == Some(&addresses) {
+                continue;
+            }
+            if let Some(facts) = self.input.facts(&service, &addresses) {
+                affected.extend(self.snapshot.set_service(facts));
+            }
+            self.announced.insert(service, addresses);
+        }
+        affected
+    }
+
+    fn say_withheld(&mut self, affected: &Affected) {
+        for service in &affected.services {
+            let reason = match decide(&self.snapshot, service, &self.node).layer2 {
+                Layer2Decision::Withhold(reason) if self.snapshot.service(service).is_some() => {
+                    Some(reason.to_string())
+                }
+                Layer2Decision::Withhold(_) | Layer2Decision::Stand(_) => None,
+            };
+            let before = match &reason {
+                Some(reason) => self.said.withheld.insert(service.clone(), reason.clone()),
+                None => self.said.withheld.remove(service),
+            };
+            if let Some(reason) = reason.filter(|reason| before.as_ref() != Some(reason)) {
+                tracing::warn!(%service, %reason, "withheld from the segment on this node");
+            }
+        }
+    }
+}
+
+async fn stop_asked(signals: &mut [Signal; 2]) {
+    let [terminate, interrupt] = signals;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+async fn until(deadline: Option<Timestamp>) {
+    match deadline {
+        Some(deadline) => sleep(deadline.since(now())).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn wall_ms() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn tell_event(event: &Event) {
+    if matches!(event, Event::DuplicateName { .. } | Event::Stranger { .. } | Event::Unverified { .. }) {
+        tracing::warn!("{event}");
+    } else {
+        tracing::info!("{event}");
+    }
+}
+
+fn tell(report: &Told) {
+    match report {
+        Told::Allocated { service, addresses, pool } => tracing::info!(%service, ?addresses, %pool, "allocated"),
+        Told::Adopted { service, addresses, from, before } if before.is_empty() => {
+            tracing::info!(%service, ?addresses, %from, "adopted");
+        }
+        Told::Adopted { service, addresses, from, before } => {
+            tracing::warn!(%service, ?addresses, %from, ?before, "moved: an older claim of another node holds");
+        }
+        Told::Restored { service, addresses } => tracing::info!(%service, ?addresses, "kept from the state file"),
+        Told::Released { service, addresses } => tracing::info!(%service, ?addresses, "released"),
+        Told::GivenUp { service, addresses, cause } => tracing::warn!(%service, ?addresses, cause, "given up"),
+        Told::RecordVoid { service, addresses, cause } => {
+            tracing::warn!(%service, ?addresses, cause, "addresses of the state file do not hold any more");
+        }
+        Told::Unmet { service, cause } => tracing::warn!(%service, %cause, "no address"),
+        Told::Waits { service, wait } => tracing::debug!(%service, %wait, "waits for an address"),
+    }
+}

@@ -1,0 +1,113 @@
+//! The files of `ferrule run`, read into what the host works with.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Read as _};
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use lbcore::config::{Config, Settings};
+use lbcore::converge::ServiceState;
+use lbcore::decide::ServiceFacts;
+use lbcore::labels::Labels;
+use lbcore::node::{NetworkCondition, Node};
+use lbcore::pool::Pool;
+use lbcore::service::{NodeName, ServiceKey};
+
+use super::ledger::takes_part;
+use crate::args::InputArgs;
+use crate::convert::{Objects, ServiceObject};
+use crate::load::{self, Loaded};
+use crate::manifest;
+use crate::plan::snapshot::facts;
+use crate::report::Report;
+
+/// Standard input is read up to this size.
+const STDIN_MAX: u64 = 64 << 20;
+
+/// Where the input comes from; reading it again gives its present content.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    paths: Vec<PathBuf>,
+    /// Standard input can be read once only.
+    stdin: Option<Vec<u8>>,
+    settings: Settings,
+    class: Option<String>,
+}
+
+impl Source {
+    /// # Errors
+    /// Standard input cannot be read.
+    pub(crate) fn new(arguments: &InputArgs) -> io::Result<Self> {
+        let (stdin, paths): (Vec<PathBuf>, Vec<PathBuf>) =
+            arguments.filenames.iter().cloned().partition(|path| path.as_os_str() == "-");
+        let mut content = Vec::new();
+        if !stdin.is_empty() {
+            io::stdin().lock().take(STDIN_MAX).read_to_end(&mut content)?;
+        }
+        Ok(Self {
+            paths,
+            stdin: (!stdin.is_empty()).then_some(content),
+            settings: Settings { install_namespace: arguments.namespace.as_str().into(), ..Settings::default() },
+            class: arguments.load_balancer_class.clone(),
+        })
+    }
+
+    /// The paths that can change.
+    pub(crate) fn paths(&self) -> &[PathBuf] {
+        &self.paths
+    }
+
+    /// Reads everything. Takes as long as the input is large; not for a thread that must not wait.
+    pub(crate) fn read(&self) -> (Option<Input>, Report) {
+        let mut manifests = manifest::read_paths(&self.paths);
+        if let Some(content) = &self.stdin {
+            manifests.read_bytes(&"<stdin>".into(), content);
+        }
+        let Loaded { objects, config, report, .. } = load::check(manifests, &self.settings);
+        let input = config.map(|config| Input::new(config, objects, self.class.as_deref()));
+        (input, report)
+    }
+}
+
+/// A good configuration and its Services.
+#[derive(Clone, Debug)]
+pub(crate) struct Input {
+    pub(crate) config: Arc<Config>,
+    pub(crate) pools: Vec<Pool>,
+    objects: Arc<Objects>,
+    services: BTreeMap<ServiceKey, ServiceObject>,
+}
+
+impl Input {
+    fn new(config: Arc<Config>, objects: Objects, class: Option<&str>) -> Self {
+        let pools = config.pools().values().map(|configured| (*configured.pool).clone()).collect();
+        let ours = objects.services.iter().filter(|service| service.is_of_class(class));
+        let services = ours.map(|service| (service.key.clone(), service.clone())).collect();
+        Self { config, pools, objects: Arc::new(objects), services }
+    }
+
+    /// What decides the addresses of each Service that takes part.
+    pub(crate) fn states(&self) -> Vec<ServiceState> {
+        self.services.values().map(ServiceObject::state).filter(takes_part).collect()
+    }
+
+    /// A Service with these addresses as decisions see it.
+    pub(crate) fn facts(&self, service: &ServiceKey, addresses: &[IpAddr]) -> Option<ServiceFacts> {
+        let object = self.services.get(service)?;
+        Some(facts(object, addresses.to_vec(), self.objects.endpoints.get(service).map(Vec::as_slice)))
+    }
+
+    /// This node, with the labels of the command line and of a Node document of its name, and the members with what their Node documents
+    /// say: each daemon judges only its own labels.
+    pub(crate) fn nodes(&self, own: &NodeName, labels: &Labels, members: &BTreeSet<NodeName>) -> Vec<Node> {
+        let documented = |name: &NodeName| self.objects.config.nodes.iter().find(|node| node.name == *name).cloned();
+        let plain =
+            |name: &NodeName| Node { name: name.clone(), labels: Labels::new(), network: NetworkCondition::default() };
+        let mut this = documented(own).unwrap_or_else(|| plain(own));
+        this.labels.extend(labels.clone());
+        let others =
+            members.iter().filter(|name| *name != own).map(|name| documented(name).unwrap_or_else(|| plain(name)));
+        std::iter::once(this).chain(others).collect()
+    }
+}

@@ -1,0 +1,128 @@
+//! What must hold before anything is changed: rights, the node's name, keys, random numbers.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::path::Path;
+
+use lbcore::ownership::BootId;
+use lbcore::ownership::key::{MemberKey, MemberKeys};
+use lbcore::service::NodeName;
+
+use super::{KeyFileProblem, RunError};
+
+/// Where the kernel shows what this process may do.
+const OWN_STATUS: &str = "/proc/self/status";
+/// Number of the capability (`linux/capability.h`).
+const CAP_NET_ADMIN: u32 = 12;
+/// As above.
+const CAP_NET_RAW: u32 = 13;
+
+/// Whether this process may do what the daemon does.
+///
+/// # Errors
+/// [`RunError::Right`], naming what is missing and what for.
+pub(crate) fn check_rights() -> Result<(), RunError> {
+    // Where the kernel does not show it, the attempt itself will tell.
+    match fs::read_to_string(OWN_STATUS) {
+        Ok(status) => rights_of(&status),
+        Err(_) => Ok(()),
+    }
+}
+
+fn rights_of(status: &str) -> Result<(), RunError> {
+    let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let Some(effective) = line.and_then(|text| u64::from_str_radix(text.trim(), 16).ok()) else { return Ok(()) };
+    let needed = [
+        (CAP_NET_RAW, "CAP_NET_RAW", "send and receive ARP"),
+        (
+            CAP_NET_ADMIN,
+            "CAP_NET_ADMIN",
+            "hold its addresses on the link ferrule0 and keep the kernel from answering for others",
+        ),
+    ];
+    match needed.into_iter().find(|(number, ..)| effective >> number & 1 == 0) {
+        Some((_, missing, purpose)) => Err(RunError::Right { missing, purpose }),
+        None => Ok(()),
+    }
+}
+
+/// The name given, else the host's.
+///
+/// # Errors
+/// [`RunError::NodeName`].
+pub(crate) fn node_name(given: Option<&str>) -> Result<NodeName, RunError> {
+    let fail = |reason: String| RunError::NodeName { reason };
+    let text = match given {
+        Some(name) => name.to_owned(),
+        None => fs::read_to_string("/proc/sys/kernel/hostname").map_err(|error| fail(error.to_string()))?,
+    };
+    NodeName::new(text.trim()).map_err(|error| fail(error.to_string()))
+}
+
+/// The keys in a file: each line that is not blank is one, the first is the one to move to.
+///
+/// # Errors
+/// [`RunError::MemberKeyFile`].
+pub(crate) fn member_keys(path: &Path) -> Result<MemberKeys, RunError> {
+    let read = || -> Result<MemberKeys, KeyFileProblem> {
+        let octets = fs::read(path)?;
+        let lines = octets.split(|octet| *octet == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
+        let keys: Vec<MemberKey> = lines.map(MemberKey::new).collect::<Result<_, _>>()?;
+        if keys.is_empty() { Err(KeyFileProblem::Empty) } else { Ok(MemberKeys::new(keys)?) }
+    };
+    read().map_err(|reason| RunError::MemberKeyFile { path: path.to_owned(), reason })
+}
+
+/// Drawn anew at each start: the boot id, and a seed for jitter.
+///
+/// # Errors
+/// [`RunError::System`].
+pub(crate) fn random() -> Result<(BootId, u64), RunError> {
+    let draw = || -> io::Result<(u64, u64)> {
+        let mut octets = [[0; 8]; 2];
+        let mut source = File::open("/dev/urandom")?;
+        for number in &mut octets {
+            source.read_exact(number)?;
+        }
+        let [boot_id, seed] = octets.map(u64::from_ne_bytes);
+        Ok((boot_id, seed))
+    };
+    let (boot_id, seed) = draw().map_err(|source| RunError::System { action: "draw random numbers", source })?;
+    Ok((BootId(boot_id), seed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_right_is_named_with_its_purpose() {
+        let text = rights_of("CapEff:\t0000000000002000\n").unwrap_err().to_string();
+        assert!(text.contains("CAP_NET_ADMIN") && text.contains("ferrule0"), "{text}");
+        let text = rights_of("CapEff:\t0000000000001000\n").unwrap_err().to_string();
+        assert!(text.contains("CAP_NET_RAW"), "{text}");
+        assert!(rights_of("CapEff:\t0000000000003000\n").is_ok());
+    }
+
+    #[test]
+    fn the_given_name_wins_and_must_not_be_empty() {
+        assert_eq!(node_name(Some("n1")).unwrap().as_str(), "n1");
+        assert!(node_name(Some(" ")).is_err());
+    }
+
+    // [OWN-16]
+    #[test]
+    fn two_lines_are_two_keys_and_short_ones_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        fs::write(&path, "0123456789abcdef\n\n fedcba9876543210 \n").unwrap();
+        assert_eq!(member_keys(&path).unwrap().ids().count(), 2);
+        for (content, part) in
+            [("", "holds no key"), ("short\n", "at least 16"), ("0123456789abcdef\n".repeat(3).as_str(), "at most two")]
+        {
+            fs::write(&path, content).unwrap();
+            let text = member_keys(&path).unwrap_err().to_string();
+            assert!(text.contains(part) && text.contains("key"), "{text}");
+        }
+    }
+}
