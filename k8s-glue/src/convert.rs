@@ -38,6 +38,13 @@ pub struct Objects {
     pub problems: Vec<Problem>,
 }
 
+/// The identity of the object in a document; empty texts where it has no kind or name.
+pub fn object_of(document: &Document, origin: Origin, namespace: &str) -> ObjectRef {
+    let text = |name: &str| document.value.get(name).and_then(Value::as_str).unwrap_or_default();
+    let (api_version, kind) = (text("apiVersion"), text("kind"));
+    identity(document, &kind_of(api_version, kind), kind, origin, namespace)
+}
+
 /// Reads the objects of all documents. `namespace` is where objects of `metallb.io` and Secrets without a namespace are.
 pub fn objects(documents: &[Document], namespace: &str) -> Objects {
     let mut objects = Objects::default();

@@ -1,5 +1,6 @@
 //! The hosts of Ferrule: the commands of the binary, and everything that knows Kubernetes objects.
 
+pub mod admission;
 pub mod args;
 pub mod convert;
 pub mod demo;

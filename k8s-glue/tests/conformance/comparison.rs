@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
-use k8s_glue::load;
-use lbcore::config::{Config, Level, Severity};
+use k8s_glue::manifest::Document;
+use k8s_glue::{admission, convert, load};
+use lbcore::config::{Config, Level, Origin, Severity};
 use serde_json::{Map, Value, json};
 
 use crate::announcement;
-use crate::vector::{Kind, Vector};
+use crate::vector::{Action, Kind, Vector};
 use crate::world::{Outcome, World, read, settings_of};
 
 pub(crate) type Differences = Vec<String>;
@@ -21,7 +22,7 @@ pub(crate) fn run(vector: &Vector) -> Result<(), Differences> {
             let world = World::new(vector);
             compare(&world, &world_before(&world), &vector.expect)
         }
-        Kind::Sequence if settings_of(vector).level == Level::Admission => vec!["there is no admission".to_owned()],
+        Kind::Sequence if settings_of(vector).level == Level::Admission => admission(vector),
         Kind::Sequence => sequence(vector),
         Kind::Validate => validate(vector),
     };
@@ -47,6 +48,36 @@ fn sequence(vector: &Vector) -> Differences {
         world.step(&step.action);
         let of_step = compare(&world, &before, &step.expect);
         differences.extend(of_step.into_iter().map(|difference| format!("step {}: {difference}", number + 1)));
+    }
+    differences
+}
+
+/// Each step is one change, which takes effect where it is let through.
+fn admission(vector: &Vector) -> Differences {
+    let settings = settings_of(vector);
+    let mut documents = read(&vector.input).documents;
+    let object_of = |document: &Document| {
+        let object = convert::object_of(document, Origin(0), &settings.install_namespace);
+        (object.kind, object.namespace, object.name)
+    };
+    let mut differences = unknown(&vector.expect, &[]);
+    for (number, step) in vector.steps.iter().enumerate() {
+        let Action::Apply(text) = &step.action else { panic!("admission is of objects that are applied") };
+        let incoming = read(text).documents;
+        let [incoming] = incoming.as_slice() else { panic!("a request is about one object") };
+        let found: BTreeSet<&str> =
+            admission::admit(&documents, incoming, &settings).iter().map(|problem| problem.category.as_str()).collect();
+        let expected = step.expect.get("admitted") == Some(&Value::Bool(true));
+        let reasons = texts(step.expect.get("reasons"));
+        let fits_reason = reasons.is_empty() || reasons.iter().any(|reason| found.contains(reason.as_str()));
+        if expected != found.is_empty() || !fits_reason {
+            differences.push(format!("step {}: expected {expected} {reasons:?}, found {found:?}", number + 1));
+        }
+        differences.extend(unknown(&step.expect, &["admitted", "reasons"]));
+        if found.is_empty() {
+            documents.retain(|document| object_of(document) != object_of(incoming));
+            documents.push(incoming.clone());
+        }
     }
     differences
 }
