@@ -9,9 +9,11 @@ use std::sync::Arc;
 use lbcore::config::{Config, Settings};
 use lbcore::converge::ServiceState;
 use lbcore::decide::ServiceFacts;
+use lbcore::family::{IpFamily, IpFamilyPolicy, ServiceFamilies};
 use lbcore::labels::Labels;
 use lbcore::node::{NetworkCondition, Node};
 use lbcore::pool::Pool;
+use lbcore::request::ClusterIpsProblem;
 use lbcore::service::{NodeName, ServiceKey};
 
 use super::ledger::takes_part;
@@ -89,7 +91,7 @@ impl Input {
 
     /// What decides the addresses of each Service that takes part.
     pub(crate) fn states(&self) -> Vec<ServiceState> {
-        self.services.values().map(ServiceObject::state).filter(takes_part).collect()
+        self.services.values().map(state_without_cluster).filter(takes_part).collect()
     }
 
     /// A Service with these addresses as decisions see it.
@@ -109,5 +111,59 @@ impl Input {
         let others =
             members.iter().filter(|name| *name != own).map(|name| documented(name).unwrap_or_else(|| plain(name)));
         std::iter::once(this).chain(others).collect()
+    }
+}
+
+/// The state of a Service whose families, where it has no cluster IP, are those it asks for: in a cluster the API server would give it one
+/// address of each, and without a cluster nobody does. IPv4 where it does not say.
+fn state_without_cluster(service: &ServiceObject) -> ServiceState {
+    let mut state = service.state();
+    if state.families == Err(ClusterIpsProblem::Missing) {
+        let primary = service.ip_families.first().copied().unwrap_or(IpFamily::V4);
+        let is_dual = service.ip_families.len() > 1 || state.policy != IpFamilyPolicy::SingleStack;
+        state.families = Ok(if is_dual { ServiceFamilies::Dual { primary } } else { ServiceFamilies::Single(primary) });
+    }
+    state
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn families(spec: &str) -> Result<ServiceFamilies, ClusterIpsProblem> {
+        let mut manifests = manifest::Manifests::default();
+        let text =
+            format!("apiVersion: v1\nkind: Service\nmetadata: {{name: web}}\nspec: {{type: LoadBalancer{spec}}}\n");
+        manifests.read_bytes(&"a.yaml".into(), text.as_bytes());
+        let Loaded { objects, config, .. } = load::check(manifests, &Settings::default());
+        let states = Input::new(config.unwrap(), objects, None).states();
+        states.into_iter().next().unwrap().families
+    }
+
+    // [CTRL-32] holds where somebody gives cluster IPs.
+    #[test]
+    fn a_service_without_a_cluster_ip_has_the_families_it_asks_for() {
+        assert_eq!(families(""), Ok(ServiceFamilies::Single(IpFamily::V4)));
+        assert_eq!(families(", ipFamilies: [IPv6]"), Ok(ServiceFamilies::Single(IpFamily::V6)));
+        let dual = Ok(ServiceFamilies::Dual { primary: IpFamily::V4 });
+        assert_eq!(families(", ipFamilyPolicy: RequireDualStack"), dual);
+        assert_eq!(families(", ipFamilyPolicy: PreferDualStack, ipFamilies: [IPv4, IPv6]"), dual);
+        assert_eq!(families(", clusterIP: 'fd00::1'"), Ok(ServiceFamilies::Single(IpFamily::V6)));
+        assert!(families(", clusterIP: None").is_err());
+    }
+
+    #[test]
+    fn a_node_document_and_the_command_line_both_label_this_node() {
+        let mut manifests = manifest::Manifests::default();
+        let text = "apiVersion: v1\nkind: Node\nmetadata: {name: n1, labels: {a: file, b: file}}\n";
+        manifests.read_bytes(&"a.yaml".into(), text.as_bytes());
+        let Loaded { objects, config, .. } = load::check(manifests, &Settings::default());
+        let input = Input::new(config.unwrap(), objects, None);
+        let labels = Labels::from([("b".to_owned(), "flag".to_owned())]);
+        let (own, other): (NodeName, NodeName) = ("n1".parse().unwrap(), "n2".parse().unwrap());
+        let nodes = input.nodes(&own, &labels, &BTreeSet::from([own.clone(), other.clone()]));
+        assert_eq!(nodes.iter().map(|node| node.name.clone()).collect::<Vec<_>>(), [own, other]);
+        assert_eq!(nodes[0].labels["a"], "file");
+        assert_eq!(nodes[0].labels["b"], "flag");
     }
 }
