@@ -1,8 +1,10 @@
 //! From a raw description to a [`Config`]: every problem is collected, each with the object and the field that have it.
 //!
-//! What lives here: the description as read ([`raw`]), the findings ([`problem`]), and the checks between them. Objects are
+//! What lives here: the description as read ([`raw`]), the findings ([`problem`]), the checks between them, and the judgement of one
+//! change ([`admission`]). Objects are
 //! processed in the order of their names, so that the outcome does not depend on the order in which they were listed ([CFG-3]).
 
+pub mod admission;
 mod advertisements;
 pub(crate) mod between_advertisements;
 mod between_peers;

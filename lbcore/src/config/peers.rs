@@ -76,6 +76,10 @@ pub(super) fn read_peer(raw: &Raw<RawPeer>, references: &References<'_>, finding
     let node_selectors = selectors::parse_list(report, "spec.nodeSelectors", &spec.node_selectors);
     let password = read_password(spec, references, report);
     let bfd_profile = read_profile_reference(spec, references, report);
+    if spec.disable_mp == Some(true) {
+        let fix = "remove disableMP";
+        report.warning(Category::Schema, "spec.disableMP", "disableMP is deprecated and has no effect", fix);
+    }
     let endpoint = endpoint?;
     let families = read_families(spec, &endpoint);
     Some(Peer {
