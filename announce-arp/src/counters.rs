@@ -8,6 +8,9 @@ use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+#[cfg(feature = "io")]
+use lbcore::ownership::frame::FrameError;
+
 use crate::responder::DropReason;
 
 #[derive(Debug, Default)]
@@ -65,6 +68,10 @@ pub struct Counts {
     pub dropped: BTreeMap<DropReason, u64>,
     /// Member frames received whole and handed to ownership.
     pub member_frames_received: u64,
+    /// Of these, the ones that ownership could not read: of another protocol or version, or malformed.
+    pub member_frames_malformed: u64,
+    /// Of these, the ones that did not verify: someone is there who holds none of our keys ([OWN-16]).
+    pub member_frames_unverified: u64,
     /// Member frames sent.
     pub member_frames_sent: u64,
     /// Probes sent.
@@ -83,6 +90,8 @@ pub struct Counters {
     addresses: Mutex<BTreeMap<Ipv4Addr, Arc<AddressCounters>>>,
     dropped: [Count; DropReason::COUNT],
     member_frames_received: Count,
+    member_frames_malformed: Count,
+    member_frames_unverified: Count,
     member_frames_sent: Count,
     probes_sent: Count,
     not_sent: Count,
@@ -116,6 +125,8 @@ impl Counters {
                 .filter(|(_, count)| *count > 0)
                 .collect(),
             member_frames_received: self.member_frames_received.value(),
+            member_frames_malformed: self.member_frames_malformed.value(),
+            member_frames_unverified: self.member_frames_unverified.value(),
             member_frames_sent: self.member_frames_sent.value(),
             probes_sent: self.probes_sent.value(),
             not_sent: self.not_sent.value(),
@@ -152,6 +163,17 @@ impl Counters {
 impl Counters {
     pub(crate) fn count_member_frame_sent(&self) {
         self.member_frames_sent.add(1);
+    }
+
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "every other reason, of later versions too, is about its octets"
+    )]
+    pub(crate) fn count_member_frame_refused(&self, reason: FrameError) {
+        match reason {
+            FrameError::Unverified => self.member_frames_unverified.add(1),
+            _ => self.member_frames_malformed.add(1),
+        }
     }
 
     pub(crate) fn count_probe_sent(&self) {

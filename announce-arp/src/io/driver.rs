@@ -267,7 +267,8 @@ impl Driver {
             }
             Verdict::Member { source, payload } => {
                 if let Err(reason) = self.parts.hub.handle_member_frame(now, self.parts.id, link, source, payload) {
-                    trace!(%reason, "member frame was dropped");
+                    self.parts.counters.count_member_frame_refused(reason);
+                    trace!(link = %link, %source, %reason, "member frame was dropped");
                 }
             }
             Verdict::Dropped(reason) => trace!(reason = reason.label(), "frame was not answered"),
