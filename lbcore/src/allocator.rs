@@ -95,16 +95,16 @@ impl Allocator {
 
     /// Releases what a Service holds and gives its id up. A stale id does nothing.
     pub fn forget(&mut self, id: ServiceId) -> Option<ServiceAddresses> {
-        let released = self.release(id);
-        if let Some(slot) = self.index.roster.slot(id) {
-            self.index.roster.forget(slot);
-        }
-        released
+        let key = self.key(id)?.clone();
+        self.forget_by_key(&key)
     }
 
     /// Like [`Self::forget`], by key.
     pub fn forget_by_key(&mut self, key: &ServiceKey) -> Option<ServiceAddresses> {
-        self.find(key).and_then(|id| self.forget(id))
+        let id = self.index.roster.unlist(key)?;
+        let released = self.release(id);
+        self.index.roster.vacate(id);
+        released
     }
 
     /// Gives a Service what it asks for: its requested addresses, else the lowest usable ones of the requested pool, else of the best

@@ -116,7 +116,8 @@ fn note(
 }
 
 fn serves(space: &PoolSpace, key: &ServiceKey, request: &ServiceRequest) -> bool {
-    space.pool.allows(key.namespace(), &request.terms.labels)
+    // Most pools serve everybody; then the text of the key is not touched.
+    space.pool.allocation.is_none() || space.pool.allows(key.namespace(), &request.terms.labels)
 }
 
 const fn needed(request: &ServiceRequest) -> NeededFamilies {

@@ -74,15 +74,18 @@ impl Roster {
         self.by_key.get(key).copied()
     }
 
-    /// Gives a slot up. The Service must hold nothing.
-    pub(super) fn forget(&mut self, slot: SlotNumber) {
-        let Some(entry) = self.slots.get_mut(slot as usize) else { return };
+    /// The first half of forgetting: takes a key out of the map. Its id is good until [`Self::vacate`], which must follow.
+    pub(super) fn unlist(&mut self, key: &ServiceKey) -> Option<ServiceId> {
+        self.by_key.remove(key)
+    }
+
+    /// The second half of forgetting: gives the slot up. The Service must hold nothing.
+    pub(super) fn vacate(&mut self, id: ServiceId) {
+        let Some(entry) = self.slots.get_mut(id.slot as usize) else { return };
         debug_assert!(entry.holding.is_none(), "a forgotten Service holds nothing");
-        if let Some(key) = entry.key.take() {
-            self.by_key.remove(&key);
-            entry.generation = entry.generation.wrapping_add(1);
-            self.vacant.push(slot);
-        }
+        entry.key = None;
+        entry.generation = entry.generation.wrapping_add(1);
+        self.vacant.push(id.slot);
     }
 
     /// The slot of an id that is not stale.
