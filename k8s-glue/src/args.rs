@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::{demo, plan, run, validate};
+use crate::{demo, legacy, plan, run, validate};
 
 /// How a command ended; the numbers are part of the contract with scripts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +65,8 @@ a second one skips the hand-over. Needs CAP_NET_RAW and CAP_NET_ADMIN. RUST_LOG 
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Turn a configuration in the old ConfigMap format into resources, as YAML on standard output.
+    Convert(ConvertArgs),
     /// Watch the main job done in a laboratory on this machine: an owner dies, another takes over, the outage is measured.
     Demo(DemoArgs),
     /// Show what would happen, offline: addresses, layer 2 owners, BGP routes.
@@ -90,6 +92,18 @@ pub struct InputArgs {
     /// Handle the Services of this class only (without: only Services without a class).
     #[arg(long = "lb-class", visible_alias = "load-balancer-class", value_name = "CLASS")]
     pub load_balancer_class: Option<String>,
+}
+
+/// `ferrule convert`.
+#[derive(Args, Clone, Debug)]
+pub struct ConvertArgs {
+    /// Files or folders with the ConfigMap, or with the text of its key `config` alone; `-` is standard input.
+    #[arg(short = 'f', long = "filename", value_name = "PATH", required = true, num_args = 1..)]
+    pub filenames: Vec<PathBuf>,
+
+    /// The namespace of the resources where the input names none.
+    #[arg(long, value_name = "NS", default_value = "metallb-system")]
+    pub namespace: String,
 }
 
 /// `ferrule validate`.
@@ -227,6 +241,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed> {
 pub fn dispatch(parsed: &Parsed) -> Result<Outcome> {
     match parsed {
         Parsed::Answered(outcome) => Ok(*outcome),
+        Parsed::Command(Command::Convert(arguments)) => Ok(legacy::run(arguments)?),
         Parsed::Command(Command::Demo(arguments)) => demo::run(arguments).map(|()| Outcome::Good).map_err(Into::into),
         Parsed::Command(Command::Plan(arguments)) => plan::plan(arguments).map_err(Into::into),
         Parsed::Command(Command::Run(arguments)) => run::run(arguments).map_err(Into::into),

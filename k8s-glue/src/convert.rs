@@ -5,7 +5,7 @@
 
 mod cluster;
 mod duration;
-mod field;
+pub(crate) mod field;
 mod resource;
 mod service;
 mod time;

@@ -1,4 +1,4 @@
-//! Writing a command's result to standard output.
+//! Writing a command's result to standard output, and complaints beside it.
 
 use std::io::{self, ErrorKind, Write};
 
@@ -14,6 +14,17 @@ use crate::manifest;
 pub fn print(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}
+
+/// Writes the text to standard error.
+///
+/// # Errors
+/// Any failure of standard error but a reader that has gone away.
+pub fn complain(text: &str) -> io::Result<()> {
+    match io::stderr().lock().write_all(text.as_bytes()) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         written => written,
     }

@@ -276,3 +276,35 @@ fn an_owner_without_any_of_the_links_answers_nowhere() {
         plan["layer2"].as_array().unwrap().iter().filter_map(|owner| owner["node"].as_str()).collect();
     assert_eq!(owners, ["node1"]);
 }
+
+#[test]
+fn an_old_config_map_becomes_resources_that_are_valid() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: config, namespace: metallb-system}\ndata:\n  config: |\n    address-pools:\n    \
+                - name: office\n      protocol: layer2\n      addresses: [192.0.2.0/28]\n";
+    let file = write_file(&folder, "old.yaml", text);
+    let converted = ferrule(&["convert", "-f", &file]);
+    assert_eq!(converted.status.code(), Some(0));
+    let resources = write_file(&folder, "new.yaml", &stdout(&converted));
+    let valid = ferrule(&["validate", "-f", &resources]);
+    assert_eq!(stdout(&valid), "0 errors and 0 warnings in 2 documents\n");
+    let odd =
+        write_file(&folder, "odd.yaml", &text.replace("protocol: layer2", "protocol: layer2\n      colour: blue"));
+    let warned = ferrule(&["convert", "-f", &odd]);
+    let complaint = String::from_utf8(warned.stderr).expect("complaints are text");
+    assert_eq!(warned.status.code(), Some(0));
+    assert!(
+        complaint.contains("odd.yaml:9: warning: ConfigMap metallb-system/config: address-pools[0].colour: "),
+        "{complaint}"
+    );
+    let broken = write_file(&folder, "broken.yaml", &text.replace("192.0.2.0/28", "7"));
+    let refused = ferrule(&["convert", "-f", &broken]);
+    assert_eq!((refused.status.code(), stdout(&refused).as_str()), (Some(1), ""));
+    let complaint = String::from_utf8(refused.stderr).expect("complaints are text");
+    assert!(
+        complaint.starts_with(&format!(
+            "{broken}:9: error: ConfigMap metallb-system/config: address-pools[0].addresses[0]: "
+        )),
+        "{complaint}"
+    );
+}

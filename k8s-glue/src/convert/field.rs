@@ -1,7 +1,7 @@
 //! Typed reading of one object's fields: every wrong type is a problem with its path, none stops the reading.
 //!
 //! Asking for a field makes it known; [`Fields::warn_unknown`] names what was never asked for. A field that is `null` counts as
-//! absent, as the API server has it.
+//! absent, as the API server has it. The reader of the old format shares it.
 
 use core::cell::RefCell;
 use core::time::Duration;
@@ -14,30 +14,30 @@ use super::duration::parse_duration;
 
 /// Collects the problems of one object.
 #[derive(Debug)]
-pub(super) struct Findings {
+pub(crate) struct Findings {
     object: ObjectRef,
     problems: RefCell<Vec<Problem>>,
 }
 
 impl Findings {
-    pub(super) const fn new(object: ObjectRef) -> Self {
+    pub(crate) const fn new(object: ObjectRef) -> Self {
         Self { object, problems: RefCell::new(Vec::new()) }
     }
 
-    pub(super) fn add(&self, severity: Severity, category: Category, field: &str, message: String, fix: &str) {
+    pub(crate) fn add(&self, severity: Severity, category: Category, field: &str, message: String, fix: &str) {
         let object = Some(self.object.clone());
         let problem = Problem { severity, category, object, field: field.to_owned(), message, fix: fix.to_owned() };
         self.problems.borrow_mut().push(problem);
     }
 
-    pub(super) fn into_problems(self) -> Vec<Problem> {
+    pub(crate) fn into_problems(self) -> Vec<Problem> {
         self.problems.into_inner()
     }
 }
 
 /// The fields of one map within an object.
 #[derive(Debug)]
-pub(super) struct Fields<'o> {
+pub(crate) struct Fields<'o> {
     findings: &'o Findings,
     map: Option<&'o Map<String, Value>>,
     path: String,
@@ -58,17 +58,17 @@ fn describe(value: &Value) -> String {
 
 impl<'o> Fields<'o> {
     /// The fields of the whole object.
-    pub(super) const fn of(findings: &'o Findings, map: &'o Map<String, Value>) -> Self {
+    pub(crate) const fn of(findings: &'o Findings, map: &'o Map<String, Value>) -> Self {
         Self { findings, map: Some(map), path: String::new(), known: Vec::new() }
     }
 
     /// The path of a field of this map.
-    pub(super) fn path_of(&self, name: &str) -> String {
+    pub(crate) fn path_of(&self, name: &str) -> String {
         if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
     }
 
     /// The findings of the object.
-    pub(super) const fn findings(&self) -> &'o Findings {
+    pub(crate) const fn findings(&self) -> &'o Findings {
         self.findings
     }
 
@@ -97,13 +97,13 @@ impl<'o> Fields<'o> {
     }
 
     /// A text.
-    pub(super) fn text(&mut self, name: &'static str) -> Option<String> {
+    pub(crate) fn text(&mut self, name: &'static str) -> Option<String> {
         let value = self.value(name)?;
         self.as_text(&self.path_of(name), value)
     }
 
     /// A boolean.
-    pub(super) fn boolean(&mut self, name: &'static str) -> Option<bool> {
+    pub(crate) fn boolean(&mut self, name: &'static str) -> Option<bool> {
         let value = self.value(name)?;
         if !value.is_boolean() {
             self.refuse(&self.path_of(name), value, "a boolean", "write true or false, without quotes");
@@ -112,7 +112,7 @@ impl<'o> Fields<'o> {
     }
 
     /// A whole number.
-    pub(super) fn integer(&mut self, name: &'static str) -> Option<i64> {
+    pub(crate) fn integer(&mut self, name: &'static str) -> Option<i64> {
         let value = self.value(name)?;
         let number = value.as_i64().or_else(|| whole(value.as_f64()?));
         if number.is_none() {
@@ -127,7 +127,7 @@ impl<'o> Fields<'o> {
     }
 
     /// A duration as Go writes it.
-    pub(super) fn duration(&mut self, name: &'static str) -> Option<Duration> {
+    pub(crate) fn duration(&mut self, name: &'static str) -> Option<Duration> {
         let value = self.value(name)?;
         let duration = value.as_str().and_then(parse_duration);
         if duration.is_none() {
@@ -146,14 +146,14 @@ impl<'o> Fields<'o> {
     }
 
     /// A list of texts; empty where absent.
-    pub(super) fn texts(&mut self, name: &'static str) -> Vec<String> {
+    pub(crate) fn texts(&mut self, name: &'static str) -> Vec<String> {
         let items = self.list(name).iter().enumerate();
         let path = self.path_of(name);
         items.filter_map(|(index, item)| self.as_text(&format!("{path}[{index}]"), item)).collect()
     }
 
     /// A map of texts to texts; empty where absent.
-    pub(super) fn text_map(&mut self, name: &'static str) -> BTreeMap<String, String> {
+    pub(crate) fn text_map(&mut self, name: &'static str) -> BTreeMap<String, String> {
         let path = self.path_of(name);
         let Some(value) = self.value(name) else { return BTreeMap::new() };
         let Value::Object(map) = value else {
@@ -177,19 +177,19 @@ impl<'o> Fields<'o> {
     }
 
     /// A map with fields of its own, `None` where absent.
-    pub(super) fn optional(&mut self, name: &'static str) -> Option<Self> {
+    pub(crate) fn optional(&mut self, name: &'static str) -> Option<Self> {
         let value = self.value(name)?;
         self.as_map(self.path_of(name), value)
     }
 
     /// A map with fields of its own; one without fields where absent.
-    pub(super) fn child(&mut self, name: &'static str) -> Self {
+    pub(crate) fn child(&mut self, name: &'static str) -> Self {
         let empty = Self { findings: self.findings, map: None, path: self.path_of(name), known: Vec::new() };
         self.optional(name).unwrap_or(empty)
     }
 
     /// A list of maps with fields of their own.
-    pub(super) fn children(&mut self, name: &'static str) -> Vec<Self> {
+    pub(crate) fn children(&mut self, name: &'static str) -> Vec<Self> {
         let items = self.list(name).iter().enumerate();
         let path = self.path_of(name);
         items.filter_map(|(index, item)| self.as_map(format!("{path}[{index}]"), item)).collect()
@@ -212,27 +212,27 @@ impl<'o> Fields<'o> {
     }
 
     /// A list of label selectors ([API-GEN-6]).
-    pub(super) fn selectors(&mut self, name: &'static str) -> Vec<RawSelector> {
+    pub(crate) fn selectors(&mut self, name: &'static str) -> Vec<RawSelector> {
         self.children(name).into_iter().map(Self::selector).collect()
     }
 
     /// A label selector.
-    pub(super) fn optional_selector(&mut self, name: &'static str) -> Option<RawSelector> {
+    pub(crate) fn optional_selector(&mut self, name: &'static str) -> Option<RawSelector> {
         self.optional(name).map(Self::selector)
     }
 
     /// A text two levels down of an object whose types are nobody's business here.
-    pub(super) fn peek_text(&self, outer: &str, inner: &str) -> Option<&'o str> {
+    pub(crate) fn peek_text(&self, outer: &str, inner: &str) -> Option<&'o str> {
         self.map?.get(outer)?.get(inner)?.as_str()
     }
 
     /// Marks a field as known that is not looked at.
-    pub(super) fn pass_over(&mut self, name: &'static str) {
+    pub(crate) fn pass_over(&mut self, name: &'static str) {
         self.known.push(name);
     }
 
     /// Warns of every field that was not asked for: the API server drops such fields ([API-GEN-9]).
-    pub(super) fn warn_unknown(self) {
+    pub(crate) fn warn_unknown(self) {
         let Some(map) = self.map else { return };
         for name in map.keys().filter(|name| !self.known.contains(&name.as_str())) {
             let mut known = self.known.clone();

@@ -10,6 +10,7 @@ use lbcore::config::{Config, Level, Origin, Severity};
 use serde_json::{Map, Value, json};
 
 use crate::announcement;
+use crate::conversion;
 use crate::vector::{Action, Kind, Vector};
 use crate::world::{Outcome, World, read, settings_of};
 
@@ -17,7 +18,7 @@ pub(crate) type Differences = Vec<String>;
 
 pub(crate) fn run(vector: &Vector) -> Result<(), Differences> {
     let differences = match vector.kind {
-        Kind::Convert => vec!["there is no converter".to_owned()],
+        Kind::Convert => conversion::compare(vector),
         Kind::Plan => {
             let world = World::new(vector);
             compare(&world, &world_before(&world), &vector.expect)
