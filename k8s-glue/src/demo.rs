@@ -288,15 +288,13 @@ impl Stage {
         let to = Moment::now();
         let (kept, cleared) = (self.kept.attempts(), self.cleared.attempts());
         let judge = self.site.judge()?;
-        let Some(first) = judge.successor_of(old, self.address, at) else {
-            return Err(DemoError::NobodyTookOver { address: self.address, hardware });
-        };
-        if judge.answers(self.address).last().is_none_or(|answer| answer.hardware == hardware) {
-            return Err(DemoError::NobodyTookOver { address: self.address, hardware });
-        }
+        let nobody = || DemoError::NobodyTookOver { address: self.address, hardware };
+        let first = judge.successor_of(old, self.address, at).ok_or_else(nobody)?;
+        let last = judge.answers(self.address).last().filter(|answer| answer.hardware != hardware);
+        let last = last.ok_or_else(nobody)?;
         Ok(Strike {
             old: old.to_owned(),
-            new: first.host.to_string(),
+            new: last.host.to_string(),
             first_frame: first.at.since(at),
             kept: outage::outage(&kept, at, to),
             cleared: outage::outage(&cleared, at, to),
@@ -373,7 +371,10 @@ impl Narrator {
 
     fn tell_strike(&mut self, strike: &Strike) -> Result<(), DemoError> {
         let first = milliseconds(strike.first_frame);
-        self.say(&format!("{} answers instead of {}; its first frame came after {first} ms.", strike.new, strike.old))?;
+        self.say(&format!(
+            "{} answers instead of {}; the first frame of a new owner came after {first} ms.",
+            strike.new, strike.old
+        ))?;
         let (kept, cleared) = (milliseconds(strike.kept), milliseconds(strike.cleared));
         self.say(&format!("The client that remembers its neighbours was without answers for {kept} ms,"))?;
         self.say(&format!("the client that forgets them before each request for {cleared} ms."))?;

@@ -321,13 +321,13 @@ kind: L2Advertisement
 metadata: { name: lan, namespace: metallb-system }
 spec: { ipAddressPools: [ lan ] }
 ";
-    let service = |name: &&str| {
+    let service = |(name, last): (&&str, u16)| {
         format!(
             "---\napiVersion: v1\nkind: Service\nmetadata: {{ name: {name}, namespace: demo }}\n\
-             spec: {{ type: LoadBalancer, ports: [ {{ port: 80, protocol: TCP }} ] }}\n"
+             spec: {{ type: LoadBalancer, clusterIP: 10.96.0.{last}, ports: [ {{ port: 80, protocol: TCP }} ] }}\n"
         )
     };
-    std::iter::once(pool.to_owned()).chain(services.iter().map(service)).collect()
+    std::iter::once(pool.to_owned()).chain(services.iter().zip(1..).map(service)).collect()
 }
 
 /// 32 random octets as hexadecimal text.
