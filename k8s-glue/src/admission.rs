@@ -3,30 +3,30 @@
 //! Pure: the server around it decodes requests and encodes answers. A change is judged with the objects of its kind, and with those
 //! that its kind is checked against; references to objects that may come later are no obstacle.
 
-use lbcore::config::{Category, Config, Level, ObjectRef, Origin, Problem, RawConfig, Settings, Severity};
+use core::slice;
 
-use crate::convert::{self, Objects};
+use lbcore::config::admission::{self, Incoming};
+use lbcore::config::{ObjectRef, Origin, Problem, RawConfig, Settings, Severity};
+
+use crate::convert;
 use crate::manifest::Document;
 
-/// Why creating or replacing an object is refused; empty where it is let through. The origin of every problem is the index of its
-/// document, that of the incoming one being the number of the existing ones.
+/// Why creating or replacing an object is refused; empty where it is let through. Only problems that the change introduces count
+/// ([WEBHOOK-15]). The origin of every problem is the index of its document, that of the incoming one being the number of the
+/// existing ones.
 ///
 /// Source: [WEBHOOK-10], [WEBHOOK-11], [WEBHOOK-20].
 pub fn admit(existing: &[Document], incoming: &Document, settings: &Settings) -> Vec<Problem> {
-    let settings = Settings { level: Level::Admission, ..settings.clone() };
+    let namespace = &settings.install_namespace;
     let place = Origin(existing.len() as u64);
-    let object = convert::object_of(incoming, place, &settings.install_namespace);
-    let is_other =
-        |document: &Document| !is_same(&convert::object_of(document, place, &settings.install_namespace), &object);
-    // The old version makes room for the new one, which keeps its place behind all others.
-    let documents: Vec<Document> =
-        existing.iter().filter(|document| is_other(document)).chain([incoming]).cloned().collect();
-    let mut objects = convert::objects(&documents, &settings.install_namespace);
-    let last = Origin((documents.len() - 1) as u64);
-    let typed = core::mem::take(&mut objects.problems);
-    let typed = typed.into_iter().filter(|problem| problem.object.as_ref().is_some_and(|object| object.origin == last));
-    let ruled = Config::build(&checked_with(&object.kind, objects, last), &settings).problems;
-    let refused = typed.chain(ruled).filter(|problem| problem.severity == Severity::Error);
+    let others = convert::objects(existing, namespace).config;
+    let objects = convert::objects(slice::from_ref(incoming), namespace);
+    let typed = objects.problems.into_iter().map(|problem| Problem {
+        object: problem.object.map(|object| ObjectRef { origin: place, ..object }),
+        ..problem
+    });
+    let ruled = incoming_of(objects.config, place).map(|incoming| admission::admit(&others, &incoming, settings));
+    let refused = typed.chain(ruled.unwrap_or_default()).filter(|problem| problem.severity == Severity::Error);
     refused.collect()
 }
 
@@ -35,50 +35,25 @@ pub fn admit_deletion(existing: &[Document], deleted: &ObjectRef, settings: &Set
     if &*deleted.kind != "BFDProfile" {
         return Vec::new();
     }
-    let peers = convert::objects(existing, &settings.install_namespace).config.peers;
-    let users = peers.into_iter().filter(|peer| peer.spec.bfd_profile.as_deref() == Some(&*deleted.name));
-    users
-        .map(|peer| Problem {
-            severity: Severity::Error,
-            category: Category::InUse,
-            object: Some(deleted.clone()),
-            field: String::new(),
-            message: format!("{} uses the profile", peer.object),
-            fix: "take the profile out of the peer first".to_owned(),
-        })
-        .collect()
+    admission::admit_profile_deletion(&convert::objects(existing, &settings.install_namespace).config, deleted)
 }
 
-fn is_same(one: &ObjectRef, other: &ObjectRef) -> bool {
-    (&one.kind, &one.namespace, &one.name) == (&other.kind, &other.namespace, &other.name)
-}
-
-/// What an object of this kind is checked with ([WEBHOOK-11]).
-fn checked_with(kind: &str, objects: Objects, incoming: Origin) -> RawConfig {
-    let all = objects.config;
-    match kind {
-        "BFDProfile" => {
-            let only_it = all.bfd_profiles.into_iter().filter(|profile| profile.object.origin == incoming);
-            RawConfig { bfd_profiles: only_it.collect(), ..RawConfig::default() }
-        }
-        "BGPAdvertisement" => RawConfig {
-            pools: all.pools,
-            bgp_advertisements: all.bgp_advertisements,
-            nodes: all.nodes,
-            ..RawConfig::default()
-        },
-        "BGPPeer" => RawConfig { peers: all.peers, nodes: all.nodes, ..RawConfig::default() },
-        "Community" => RawConfig { communities: all.communities, ..RawConfig::default() },
-        "IPAddressPool" => RawConfig { pools: all.pools, ..RawConfig::default() },
-        "L2Advertisement" => {
-            RawConfig { pools: all.pools, l2_advertisements: all.l2_advertisements, ..RawConfig::default() }
-        }
-        _ => RawConfig::default(),
-    }
+/// The one object of a configuration, where its kind is judged at all.
+fn incoming_of(mut config: RawConfig, place: Origin) -> Option<Incoming> {
+    let mut incoming = (config.pools.pop().map(Incoming::Pool))
+        .or_else(|| config.l2_advertisements.pop().map(Incoming::L2Advertisement))
+        .or_else(|| config.bgp_advertisements.pop().map(Incoming::BgpAdvertisement))
+        .or_else(|| config.peers.pop().map(|peer| Incoming::Peer(Box::new(peer))))
+        .or_else(|| config.bfd_profiles.pop().map(Incoming::BfdProfile))
+        .or_else(|| config.communities.pop().map(Incoming::Community))?;
+    incoming.object_mut().origin = place;
+    Some(incoming)
 }
 
 #[cfg(test)]
 mod tests {
+    use lbcore::config::Category;
+
     use super::*;
     use crate::manifest::Manifests;
 

@@ -29,6 +29,20 @@ pub enum Incoming {
     Pool(Raw<RawPool>),
 }
 
+impl Incoming {
+    /// The identity of the object.
+    pub fn object_mut(&mut self) -> &mut ObjectRef {
+        match self {
+            Self::BfdProfile(raw) => &mut raw.object,
+            Self::BgpAdvertisement(raw) => &mut raw.object,
+            Self::Community(raw) => &mut raw.object,
+            Self::L2Advertisement(raw) => &mut raw.object,
+            Self::Peer(raw) => &mut raw.object,
+            Self::Pool(raw) => &mut raw.object,
+        }
+    }
+}
+
 /// Judges the creation or change of an object among those that exist; it replaces the one of its name. The change is refused
 /// where a problem is an error; warnings are for the answer of the webhook.
 ///
