@@ -2,7 +2,7 @@
 //!
 //! Every answer is that of the plain rule "the lowest usable address in the order of the pool" ([ALLOC-20], [ALLOC-21]); what it costs
 //! depends neither on how large the ranges are nor on how full they are. The files: `index.rs` holds the maps and the two changes
-//! that keep them in step, `space.rs` the addresses of one pool, `roster.rs` the Services, `choice.rs` the search, `outcome.rs` the
+//! that keep them in step, `space.rs` the addresses of one pool, `occupancy.rs` who uses them, `roster.rs` the Services, `choice.rs` the search, `outcome.rs` the
 //! answers.
 //!
 //! Invariants (checked in debug builds for the Service that changed, and over everything by the property test): each address that a
@@ -10,6 +10,7 @@
 
 mod choice;
 mod index;
+mod occupancy;
 mod outcome;
 mod roster;
 mod space;
@@ -123,7 +124,7 @@ impl Allocator {
             return self.allocate_requested(slot, request, addresses);
         }
         let before = self.index.detach(slot);
-        let chosen = choice::choose(&self.index, self.index.roster.key(slot), request);
+        let chosen = choice::choose(&self.index, slot, request);
         match chosen {
             Ok(placement) => Ok(self.hold(slot, before, placement, &request.terms.sharing)),
             Err(reason) => {
@@ -219,9 +220,8 @@ impl Allocator {
 
     /// Whether a Service may hold a placement: the pool serves it, nobody else holds an address, and those who use one share it.
     fn admit(&self, slot: SlotNumber, terms: &ServiceTerms, placement: &Placement) -> Result<(), NoAddress> {
-        let key = self.index.roster.key(slot);
         let Some(space) = self.index.pools.space(placement.pool) else { return Err(NoAddress::NoPools) };
-        if let Some(restriction) = space.pool.restriction(key.namespace(), &terms.labels) {
+        if let Some(restriction) = self.index.restriction(space, slot, &terms.labels) {
             return Err(NoAddress::PoolNotAllowed { pool: space.pool.name.clone(), restriction });
         }
         for (place, address) in placement.places().zip(placement.addresses.iter()) {

@@ -113,19 +113,23 @@ pub enum BackendKey {
     #[default]
     Cluster,
     /// Policy Local: only nodes with an endpoint take it. Selectors of different namespaces choose different endpoints.
-    Local {
-        /// The Service's namespace.
-        namespace: Arc<str>,
-        /// The selector as `key=value`, sorted by key, joined by commas; may be empty.
-        selector: Arc<str>,
-    },
+    Local(Arc<LocalBackends>),
+}
+
+/// Which endpoints a Service with policy Local has.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LocalBackends {
+    /// The Service's namespace.
+    pub namespace: String,
+    /// The selector as `key=value`, sorted by key, joined by commas; may be empty.
+    pub selector: String,
 }
 
 impl BackendKey {
     /// The key of a Service with policy Local.
     pub fn local(namespace: &str, selector: &Labels) -> Self {
         let pairs: Vec<String> = selector.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        Self::Local { namespace: namespace.into(), selector: pairs.join(",").into() }
+        Self::Local(Arc::new(LocalBackends { namespace: namespace.to_owned(), selector: pairs.join(",") }))
     }
 }
 
@@ -246,7 +250,8 @@ mod tests {
     fn local_backends_differ_by_namespace_and_from_cluster_ones() {
         let selector = Labels::from([("b".to_owned(), "2".to_owned()), ("a".to_owned(), "1".to_owned())]);
         let here = BackendKey::local("shop", &selector);
-        assert_eq!(here, BackendKey::Local { namespace: "shop".into(), selector: "a=1,b=2".into() });
+        let expected = LocalBackends { namespace: "shop".to_owned(), selector: "a=1,b=2".to_owned() };
+        assert_eq!(here, BackendKey::Local(Arc::new(expected)));
         assert_ne!(here, BackendKey::local("bank", &selector));
         assert_ne!(BackendKey::local("shop", &Labels::new()), BackendKey::Cluster);
         let holder = terms("k", here, &[]);

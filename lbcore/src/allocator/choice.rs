@@ -4,12 +4,12 @@
 
 use crate::family::{IpFamily, IpFamilyPolicy, ServiceFamilies};
 use crate::request::ServiceRequest;
-use crate::service::{PoolName, ServiceKey};
+use crate::service::PoolName;
 use crate::sharing::SharingTerms;
 
 use super::index::Index;
 use super::outcome::{NeededFamilies, NoAddress, TriedPools};
-use super::roster::Placement;
+use super::roster::{Placement, SlotNumber};
 use super::space::{Place, PoolSpace};
 
 /// The lowest usable address of a pool in a family ([ALLOC-20]).
@@ -22,14 +22,14 @@ pub(super) fn lowest(index: &Index, space: &PoolSpace, family: IpFamily, sharing
 ///
 /// # Errors
 /// Why there is no address.
-pub(super) fn choose(index: &Index, key: &ServiceKey, request: &ServiceRequest) -> Result<Placement, NoAddress> {
+pub(super) fn choose(index: &Index, slot: SlotNumber, request: &ServiceRequest) -> Result<Placement, NoAddress> {
     let is_dual = matches!(request.families, ServiceFamilies::Dual { .. });
     if is_dual && request.policy == IpFamilyPolicy::SingleStack {
         return Err(NoAddress::DualStackUnwanted);
     }
     match &request.pool {
-        Some(name) => from_named(index, name, key, request),
-        None => automatic(index, key, request),
+        Some(name) => from_named(index, name, slot, request),
+        None => automatic(index, slot, request),
     }
 }
 
@@ -37,12 +37,12 @@ pub(super) fn choose(index: &Index, key: &ServiceKey, request: &ServiceRequest) 
 fn from_named(
     index: &Index,
     name: &PoolName,
-    key: &ServiceKey,
+    slot: SlotNumber,
     request: &ServiceRequest,
 ) -> Result<Placement, NoAddress> {
     let number = index.pools.number(name).ok_or_else(|| NoAddress::NoSuchPool { pool: name.clone() })?;
-    allowed(index, number, key, request)?;
-    best(index, &[number], key, request).ok_or_else(|| {
+    allowed(index, number, slot, request)?;
+    best(index, &[number], slot, request).ok_or_else(|| {
         let needed = needed(request);
         let has_families = index.pools.space(number).is_some_and(|space| has_families(space, needed));
         let pool = name.clone();
@@ -58,28 +58,30 @@ fn from_named(
 ///
 /// # Errors
 /// [`NoAddress::PoolNotAllowed`].
-fn allowed(index: &Index, number: u32, key: &ServiceKey, request: &ServiceRequest) -> Result<(), NoAddress> {
+fn allowed(index: &Index, number: u32, slot: SlotNumber, request: &ServiceRequest) -> Result<(), NoAddress> {
     let Some(space) = index.pools.space(number) else { return Ok(()) };
-    match space.pool.restriction(key.namespace(), &request.terms.labels) {
+    match index.restriction(space, slot, &request.terms.labels) {
         Some(restriction) => Err(NoAddress::PoolNotAllowed { pool: space.pool.name.clone(), restriction }),
         None => Ok(()),
     }
 }
 
 /// [ALLOC-30]: pinned pools by priority, then the unrestricted ones.
-fn automatic(index: &Index, key: &ServiceKey, request: &ServiceRequest) -> Result<Placement, NoAddress> {
-    best(index, &index.pools.pinned, key, request)
-        .or_else(|| best(index, &index.pools.unpinned, key, request))
-        .ok_or_else(|| why_none(index, key, request))
+fn automatic(index: &Index, slot: SlotNumber, request: &ServiceRequest) -> Result<Placement, NoAddress> {
+    best(index, &index.pools.pinned, slot, request)
+        .or_else(|| best(index, &index.pools.unpinned, slot, request))
+        .ok_or_else(|| why_none(index, slot, request))
 }
 
 /// The best pool of an ordered list: the first with all that is needed; where two addresses are only preferred, else the first with the
 /// primary family, else the first with the other one ([ALLOC-32], [ALLOC-34]).
-fn best(index: &Index, numbers: &[u32], key: &ServiceKey, request: &ServiceRequest) -> Option<Placement> {
+fn best(index: &Index, numbers: &[u32], slot: SlotNumber, request: &ServiceRequest) -> Option<Placement> {
     let sharing = &request.terms.sharing;
     let (mut with_primary, mut with_secondary) = (None, None);
     for &number in numbers {
-        let Some(space) = index.pools.space(number).filter(|space| serves(space, key, request)) else { continue };
+        let Some(space) = index.pools.space(number).filter(|space| serves(index, space, slot, request)) else {
+            continue;
+        };
         let search = |family| lowest(index, space, family, sharing);
         match request.families {
             ServiceFamilies::Single(family) => {
@@ -115,9 +117,8 @@ fn note(
     fallback.get_or_insert_with(|| Placement::one(number, family, place));
 }
 
-fn serves(space: &PoolSpace, key: &ServiceKey, request: &ServiceRequest) -> bool {
-    // Most pools serve everybody; then the text of the key is not touched.
-    space.pool.allocation.is_none() || space.pool.allows(key.namespace(), &request.terms.labels)
+fn serves(index: &Index, space: &PoolSpace, slot: SlotNumber, request: &ServiceRequest) -> bool {
+    index.restriction(space, slot, &request.terms.labels).is_none()
 }
 
 const fn needed(request: &ServiceRequest) -> NeededFamilies {
@@ -139,12 +140,12 @@ fn has_families(space: &PoolSpace, needed: NeededFamilies) -> bool {
 }
 
 /// Says why automatic choice found nothing, with the pools that were looked at.
-fn why_none(index: &Index, key: &ServiceKey, request: &ServiceRequest) -> NoAddress {
+fn why_none(index: &Index, slot: SlotNumber, request: &ServiceRequest) -> NoAddress {
     let needed = needed(request);
     let mut pools = TriedPools::default();
     let mut families_exist = false;
     for number in index.pools.pinned.iter().chain(&index.pools.unpinned) {
-        if let Some(space) = index.pools.space(*number).filter(|space| serves(space, key, request)) {
+        if let Some(space) = index.pools.space(*number).filter(|space| serves(index, space, slot, request)) {
             pools.add(&space.pool.name);
             families_exist |= has_families(space, needed);
         }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use crate::addresses::{AddressesError, ServiceAddresses};
 use crate::family::IpFamily;
-use crate::pool::{AutoAssign, Pool};
+use crate::labels::Labels;
+use crate::pool::{AutoAssign, Pool, PoolRestriction};
 use crate::range::{address_to_number, number_to_address};
 use crate::service::PoolName;
 use crate::sharing::SharingTerms;
@@ -201,6 +202,12 @@ impl Index {
     /// Who else holds an address.
     pub(super) fn reservation(&self, address: IpAddr) -> Option<&Arc<str>> {
         if self.reservations.is_empty() { None } else { self.reservations.get(&address) }
+    }
+
+    /// What keeps a Service with these labels out of a pool. Most pools serve everybody; then its key is not looked up.
+    pub(super) fn restriction(&self, space: &PoolSpace, slot: SlotNumber, labels: &Labels) -> Option<PoolRestriction> {
+        space.pool.allocation.as_ref()?;
+        space.pool.restriction(self.roster.key(slot).namespace(), labels)
     }
 
     /// Makes a Service, which holds nothing, hold addresses that it may use.

@@ -41,7 +41,6 @@ pub(super) struct Holding {
 #[derive(Clone, Debug, Default)]
 struct Slot {
     generation: u32,
-    key: Option<ServiceKey>,
     holding: Option<Holding>,
 }
 
@@ -50,6 +49,8 @@ struct Slot {
 pub(super) struct Roster {
     by_key: HashMap<ServiceKey, ServiceId>,
     slots: Vec<Slot>,
+    /// The keys of the slots. Kept apart, because most calls need a holding and no key.
+    keys: Vec<Option<ServiceKey>>,
     vacant: Vec<SlotNumber>,
 }
 
@@ -61,11 +62,12 @@ impl Roster {
         }
         let slot = self.vacant.pop().unwrap_or_else(|| {
             self.slots.push(Slot::default());
+            self.keys.push(None);
             SlotNumber::try_from(self.slots.len() - 1).expect("fewer than 2^32 Services fit into memory")
         });
-        let entry = self.slots.get_mut(slot as usize).expect("vacant slots exist");
-        entry.key = Some(key.clone());
-        let id = ServiceId { slot, generation: entry.generation };
+        let generation = self.slots.get(slot as usize).expect("vacant slots exist").generation;
+        *self.keys.get_mut(slot as usize).expect("each slot has a place for a key") = Some(key.clone());
+        let id = ServiceId { slot, generation };
         self.by_key.insert(key.clone(), id);
         id
     }
@@ -83,20 +85,22 @@ impl Roster {
     pub(super) fn vacate(&mut self, id: ServiceId) {
         let Some(entry) = self.slots.get_mut(id.slot as usize) else { return };
         debug_assert!(entry.holding.is_none(), "a forgotten Service holds nothing");
-        entry.key = None;
         entry.generation = entry.generation.wrapping_add(1);
+        if let Some(key) = self.keys.get_mut(id.slot as usize) {
+            *key = None;
+        }
         self.vacant.push(id.slot);
     }
 
-    /// The slot of an id that is not stale.
+    /// The slot of an id that is not stale. An id is given out with the generation that its slot has until the Service is forgotten.
     pub(super) fn slot(&self, id: ServiceId) -> Option<SlotNumber> {
         let entry = self.slots.get(id.slot as usize)?;
-        (entry.generation == id.generation && entry.key.is_some()).then_some(id.slot)
+        (entry.generation == id.generation).then_some(id.slot)
     }
 
     /// The key in a slot that is in use.
     pub(super) fn key(&self, slot: SlotNumber) -> &ServiceKey {
-        let key = self.slots.get(slot as usize).and_then(|entry| entry.key.as_ref());
+        let key = self.keys.get(slot as usize).and_then(Option::as_ref);
         key.expect("slots in use have a key")
     }
 

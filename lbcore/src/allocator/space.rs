@@ -16,9 +16,10 @@ use crate::interval::IntervalSet;
 use crate::pool::{BuggyAddresses, Pool, is_buggy};
 use crate::range::{AddressRange, number_to_address};
 use crate::service::{ServiceKey, SharingKey};
-use crate::sharing::{BackendKey, ServicePort, ServicePorts, SharingConflict, SharingTerms};
+use crate::sharing::{BackendKey, ServicePorts, SharingConflict, SharingTerms};
 use crate::usage::{Capacity, PoolUsage};
 
+use super::occupancy::{Occupancy, Users};
 use super::roster::{Roster, SlotNumber};
 
 /// One value for each family.
@@ -60,42 +61,11 @@ pub(super) enum IsReserved {
     No,
 }
 
-/// Who uses an address; at least one Service. The terms of the Services are in the roster.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Users {
-    One(SlotNumber),
-    /// Two or more; boxed because hardly any address is shared.
-    Many(Box<Sharers>),
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Sharers {
-    slots: BTreeSet<SlotNumber>,
-    ports: BTreeMap<ServicePort, SlotNumber>,
-}
-
-impl Users {
-    /// The ports that the users hold together.
-    fn ports(&self, roster: &Roster) -> ServicePorts {
-        match self {
-            Self::One(slot) => roster.sharing(*slot).ports.clone(),
-            Self::Many(sharers) => sharers.ports.keys().copied().collect(),
-        }
-    }
-}
-
-impl Sharers {
-    fn add(&mut self, slot: SlotNumber, ports: &ServicePorts) {
-        self.slots.insert(slot);
-        self.ports.extend(ports.as_slice().iter().map(|port| (*port, slot)));
-    }
-}
-
 #[derive(Clone, Debug)]
 struct RangeSpace {
     range: AddressRange,
     free: IntervalSet,
-    users: HashMap<u128, Users>,
+    users: Occupancy,
 }
 
 /// Services with these keys may share.
@@ -149,7 +119,7 @@ impl PoolSpace {
         let ranges = pool.ranges.iter().map(|range| RangeSpace {
             range: *range,
             free: IntervalSet::full(range.first_number(), range.last_number()),
-            users: HashMap::default(),
+            users: Occupancy::default(),
         });
         let mut space = Self {
             capacity: Capacity::of(&pool),
@@ -208,9 +178,9 @@ impl PoolSpace {
     ) -> Result<(), (ServiceKey, SharingConflict)> {
         match self.users(place) {
             None => Ok(()),
-            Some(Users::One(user)) if *user == slot => Ok(()),
+            Some(Users::One(user)) if user == slot => Ok(()),
             Some(Users::One(user)) => {
-                roster.sharing(*user).admit(newcomer).map_err(|conflict| (roster.key(*user).clone(), conflict))
+                roster.sharing(user).admit(newcomer).map_err(|conflict| (roster.key(user).clone(), conflict))
             }
             Some(Users::Many(sharers)) => {
                 let mut others = sharers.slots.iter().filter(|user| **user != slot);
@@ -234,7 +204,7 @@ impl PoolSpace {
     pub(super) fn user_keys(&self, place: Place, roster: &Roster) -> Vec<ServiceKey> {
         let mut keys: Vec<ServiceKey> = match self.users(place) {
             None => Vec::new(),
-            Some(Users::One(user)) => vec![roster.key(*user).clone()],
+            Some(Users::One(user)) => vec![roster.key(user).clone()],
             Some(Users::Many(sharers)) => sharers.slots.iter().map(|user| roster.key(*user).clone()).collect(),
         };
         keys.sort_unstable();
@@ -252,9 +222,11 @@ impl PoolSpace {
     ) {
         let Some(space) = self.ranges.get_mut(place.range as usize) else { return };
         let family = space.range.family();
-        let ports_before = match space.users.get_mut(&place.number) {
-            None => {
-                space.users.insert(place.number, Users::One(slot));
+        let ports_before = match (space.users.users(place.number), &sharing.sharing_key) {
+            // Only groups need the ports.
+            (Some(users), Some(_)) => Some(users.ports(roster)),
+            (Some(_), None) => None,
+            (None, _) => {
                 *self.assigned.of_mut(family) += 1;
                 match is_reserved {
                     IsReserved::Yes => *self.reserved.of_mut(family) -= 1,
@@ -262,20 +234,10 @@ impl PoolSpace {
                 }
                 None
             }
-            Some(users) => {
-                let before = users.ports(roster);
-                match users {
-                    Users::One(first) => {
-                        let mut sharers = Sharers::default();
-                        sharers.add(*first, &roster.sharing(*first).ports);
-                        sharers.add(slot, &sharing.ports);
-                        *users = Users::Many(Box::new(sharers));
-                    }
-                    Users::Many(sharers) => sharers.add(slot, &sharing.ports),
-                }
-                Some(before)
-            }
         };
+        if let Some(space) = self.ranges.get_mut(place.range as usize) {
+            space.users.add(place.number, slot, &sharing.ports, roster);
+        }
         if let Some(key) = &sharing.sharing_key {
             let group = self.groups.entry((key.clone(), sharing.backend_key.clone())).or_default();
             let ports_after = match ports_before {
@@ -294,33 +256,19 @@ impl PoolSpace {
     pub(super) fn vacate(&mut self, place: Place, slot: SlotNumber, sharing: &SharingTerms, is_reserved: IsReserved) {
         let Some(space) = self.ranges.get_mut(place.range as usize) else { return };
         let family = space.range.family();
-        let Some(users) = space.users.get_mut(&place.number) else { return };
-        let (ports_before, ports_after) = match users {
-            Users::One(_) => {
-                space.users.remove(&place.number);
-                *self.assigned.of_mut(family) -= 1;
-                match is_reserved {
-                    IsReserved::Yes => *self.reserved.of_mut(family) += 1,
-                    IsReserved::No => self.give_back(place),
-                }
-                (sharing.ports.clone(), None)
+        let ports_after = space.users.remove(place.number, slot, &sharing.ports);
+        if ports_after.is_none() {
+            *self.assigned.of_mut(family) -= 1;
+            match is_reserved {
+                IsReserved::Yes => *self.reserved.of_mut(family) += 1,
+                IsReserved::No => self.give_back(place),
             }
-            Users::Many(sharers) => {
-                let before: ServicePorts = sharers.ports.keys().copied().collect();
-                sharers.slots.remove(&slot);
-                for port in sharing.ports.as_slice() {
-                    sharers.ports.remove(port);
-                }
-                let after: ServicePorts = sharers.ports.keys().copied().collect();
-                if let (Some(last), 1) = (sharers.slots.first().copied(), sharers.slots.len()) {
-                    *users = Users::One(last);
-                }
-                (before, Some(after))
-            }
-        };
+        }
         if let Some(key) = &sharing.sharing_key {
             let group_key = (key.clone(), sharing.backend_key.clone());
             if let Some(group) = self.groups.get_mut(&group_key) {
+                let others = ports_after.iter().flat_map(ServicePorts::as_slice);
+                let ports_before = others.chain(sharing.ports.as_slice()).copied().collect();
                 group.remove(family, &ports_before, place);
                 if let Some(after) = ports_after {
                     group.insert(family, after, place);
@@ -374,7 +322,7 @@ impl PoolSpace {
     pub(super) fn is_used_by(&self, place: Place, slot: SlotNumber) -> bool {
         match self.users(place) {
             None => false,
-            Some(Users::One(user)) => *user == slot,
+            Some(Users::One(user)) => user == slot,
             Some(Users::Many(sharers)) => sharers.slots.contains(&slot),
         }
     }
@@ -384,8 +332,8 @@ impl PoolSpace {
         self.ranges.get(place.range as usize).is_some_and(|space| space.free.contains(place.number))
     }
 
-    fn users(&self, place: Place) -> Option<&Users> {
-        self.ranges.get(place.range as usize)?.users.get(&place.number)
+    fn users(&self, place: Place) -> Option<Users<'_>> {
+        self.ranges.get(place.range as usize)?.users.users(place.number)
     }
 
     fn take(&mut self, place: Place) {
@@ -435,7 +383,7 @@ impl PoolSpace {
                 set.intervals().flat_map(|(first, last)| first..=last).filter(|number| !avoids(number)).collect()
             };
             assert_eq!(free(&here.free), free(&there.free), "free addresses");
-            assert!(free(&here.free).iter().all(|number| !here.users.contains_key(number)), "used and free at once");
+            assert!(free(&here.free).iter().all(|number| here.users.users(*number).is_none()), "used and free at once");
         }
         let usage = self.usage();
         assert!(usage.available_ipv4 >= 0 && usage.available_ipv6 >= 0, "more in use than there is");

@@ -1,0 +1,123 @@
+//! Who uses which address of a range.
+//!
+//! Invariants: a block has at least one used address; an address is in the map of shared ones exactly where two or more Services use it.
+//! Neighbours are kept together, because addresses in use mostly are neighbours, and a map with an entry for each is several times as
+//! large as the processor's cache where a million are in use.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::hash::HashMap;
+use crate::sharing::{ServicePort, ServicePorts};
+
+use super::roster::{Roster, SlotNumber};
+
+/// Neighbouring addresses kept in one entry: as many as fit into a cache line.
+const BLOCK: u128 = 8;
+
+/// Who uses an address; at least one Service. The terms of the Services are in the roster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Users<'a> {
+    One(SlotNumber),
+    /// Two or more.
+    Many(&'a Sharers),
+}
+
+/// The Services that share an address, and which of them has which port.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Sharers {
+    pub(super) slots: BTreeSet<SlotNumber>,
+    pub(super) ports: BTreeMap<ServicePort, SlotNumber>,
+}
+
+/// An address within a block.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Cell {
+    #[default]
+    Unused,
+    One(SlotNumber),
+    Shared,
+}
+
+/// The users of the addresses of a range, by the addresses' numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Occupancy {
+    blocks: HashMap<u128, [Cell; BLOCK as usize]>,
+    shared: HashMap<u128, Sharers>,
+}
+
+impl Users<'_> {
+    /// The ports that the users hold together.
+    pub(super) fn ports(self, roster: &Roster) -> ServicePorts {
+        match self {
+            Self::One(slot) => roster.sharing(slot).ports.clone(),
+            Self::Many(sharers) => sharers.all_ports(),
+        }
+    }
+}
+
+impl Sharers {
+    fn add(&mut self, slot: SlotNumber, ports: &ServicePorts) {
+        self.slots.insert(slot);
+        self.ports.extend(ports.as_slice().iter().map(|port| (*port, slot)));
+    }
+
+    fn all_ports(&self) -> ServicePorts {
+        self.ports.keys().copied().collect()
+    }
+}
+
+impl Occupancy {
+    /// The users of an address, if it has any.
+    pub(super) fn users(&self, number: u128) -> Option<Users<'_>> {
+        match *self.blocks.get(&(number / BLOCK))?.get(offset(number))? {
+            Cell::Unused => None,
+            Cell::One(slot) => Some(Users::One(slot)),
+            Cell::Shared => self.shared.get(&number).map(Users::Many),
+        }
+    }
+
+    /// Adds a Service with these ports to the users of an address.
+    pub(super) fn add(&mut self, number: u128, slot: SlotNumber, ports: &ServicePorts, roster: &Roster) {
+        let block = self.blocks.entry(number / BLOCK).or_default();
+        let Some(cell) = block.get_mut(offset(number)) else { return };
+        match *cell {
+            Cell::Unused => *cell = Cell::One(slot),
+            Cell::One(first) => {
+                let sharers = self.shared.entry(number).or_default();
+                sharers.add(first, &roster.sharing(first).ports);
+                sharers.add(slot, ports);
+                *cell = Cell::Shared;
+            }
+            Cell::Shared => self.shared.entry(number).or_default().add(slot, ports),
+        }
+    }
+
+    /// Takes a Service with these ports from the users of an address. Tells the ports of those who remain; `None` where nobody does.
+    pub(super) fn remove(&mut self, number: u128, slot: SlotNumber, ports: &ServicePorts) -> Option<ServicePorts> {
+        let block = self.blocks.get_mut(&(number / BLOCK))?;
+        let cell = block.get_mut(offset(number))?;
+        if *cell == Cell::Shared {
+            let sharers = self.shared.get_mut(&number)?;
+            sharers.slots.remove(&slot);
+            for port in ports.as_slice() {
+                sharers.ports.remove(port);
+            }
+            let remaining = sharers.all_ports();
+            if let (Some(last), 1) = (sharers.slots.first().copied(), sharers.slots.len()) {
+                *cell = Cell::One(last);
+                self.shared.remove(&number);
+            }
+            return Some(remaining);
+        }
+        *cell = Cell::Unused;
+        if block.iter().all(|cell| *cell == Cell::Unused) {
+            self.blocks.remove(&(number / BLOCK));
+        }
+        None
+    }
+}
+
+/// The place of a number in its block.
+fn offset(number: u128) -> usize {
+    usize::try_from(number % BLOCK).unwrap_or_default()
+}
