@@ -277,7 +277,14 @@ impl Ownership {
             self.check_members(now);
             self.send_heartbeats(now);
             self.relay_claims(now);
-            self.handing_over.retain(|_, until| *until > now);
+            self.handing_over.retain(|group, until| {
+                let lasts = *until > now;
+                if !lasts {
+                    // Where nobody took it, this node stands for it again.
+                    self.touched.insert(*group);
+                }
+                lasts
+            });
         }
         self.check_silence(now);
         while let Some((at, group)) = self.timers.first().copied()
