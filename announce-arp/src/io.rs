@@ -38,13 +38,13 @@ use self::carrier::{ArpCarrier, Waker};
 use self::driver::{Driver, Parts};
 use self::links::LinkWatch;
 use self::socket::PacketSocket;
-use self::status::{StatusBoard, is_active};
+use self::status::{StatusBoard, is_active, is_with_another};
 use crate::counters::{Counters, Counts};
 use crate::wire::{DEFAULT_MEMBER_PORT, MemberPort};
 
-/// How long [`Announcer::hand_over`] waits for a successor beyond the timeout of ownership: an owner that leaves answers for at
-/// most 500 ms more ([OWN-24]), and the successor probes nothing.
-const HAND_OVER_MARGIN: Duration = Duration::from_secs(1);
+/// How many timeouts of ownership [`Announcer::hand_over`] waits for a successor: as many as ownership offers the addresses for, and
+/// one more to hear of the last claim.
+const HAND_OVER_TIMEOUTS: u32 = 4;
 
 /// What an [`ArpAnnouncer`] is started with.
 #[derive(Clone, Debug)]
@@ -199,17 +199,17 @@ impl Announcer for ArpAnnouncer {
         if self.has_stopped() {
             return Err(HandOverError::Stopped);
         }
+        // What this node does not answer for needs no successor.
+        let mut held = self.status.active_among(keys);
         self.hub.hand_over(now(), keys);
         self.carrier.wake();
-        let within = self.hub.config().timings.timeout + HAND_OVER_MARGIN;
-        let is_over = self.status.until(|states| !keys.iter().any(|key| is_active(states.get(key))));
-        match timeout(within, is_over).await {
-            Ok(()) => Ok(()),
-            Err(_) => match self.status.first_active(keys) {
-                Some(key) => Err(HandOverError::NoSuccessor { key }),
-                None => Ok(()),
-            },
+        let within = self.hub.config().timings.timeout * HAND_OVER_TIMEOUTS;
+        let is_over = self.status.until(|states| held.iter().all(|key| is_with_another(states.get(key))));
+        if timeout(within, is_over).await.is_ok() {
+            return Ok(());
         }
+        self.status.retain_without_successor(&mut held);
+        held.first().map_or(Ok(()), |key| Err(HandOverError::NoSuccessor { key: *key }))
     }
 
     async fn shutdown(&self, within: Duration) {

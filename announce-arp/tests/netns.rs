@@ -26,6 +26,8 @@ const EVERYONE: Hardware = Hardware([0xff; 6]);
 /// `SIGSTOP` and `SIGCONT` on Linux.
 const STOP: i32 = 19;
 const CONTINUE: i32 = 18;
+/// `SIGHUP`: hand over.
+const HAND_OVER: i32 = 1;
 
 type Checked = Result<(), Box<dyn Error>>;
 
@@ -49,6 +51,8 @@ fn main() -> ExitCode {
         trial("an_owner_killed_is_replaced_within_a_second", an_owner_killed_is_replaced),
         trial("an_owner_that_was_stopped_answers_nothing_it_missed", an_owner_that_was_stopped_answers_nothing),
         trial("a_terminated_owner_hands_over_first", a_terminated_owner_hands_over_first),
+        trial("a_hand_over_returns_when_another_owns", a_hand_over_returns_when_another_owns),
+        trial("a_hand_over_without_a_successor_says_so", a_hand_over_without_a_successor_says_so),
         trial("members_agree_without_multicast", members_agree_without_multicast),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
@@ -298,6 +302,33 @@ fn a_terminated_owner_hands_over_first() -> Checked {
     check(gap < Duration::from_millis(200), format!("no answer for {gap:?} from {from:?} on"))?;
     let violations = judge.violations(HAND_OVER_LIMIT);
     check(violations.is_empty(), format!("{violations:?}"))
+}
+
+// [OWN-35]
+fn a_hand_over_returns_when_another_owns() -> Checked {
+    let site = Site::new("hand-over", 2)?;
+    let mut announcers = site.start()?;
+    let prober = site.probe(CLIENT)?;
+    let owner = announcers.first_mut().ok_or("no announcer")?;
+    owner.signal(HAND_OVER)?;
+    owner.wait_for("handed over", SOON)?;
+    let safe = Moment::now();
+    ask(&prober, 10)?;
+    let judge = site.judge()?;
+    check(judge.since(safe).tenures(VIP).iter().all(|tenure| &*tenure.host == "n2"), "the old owner answered on")?;
+    let violations = judge.violations(HAND_OVER_LIMIT);
+    check(violations.is_empty(), format!("{violations:?}"))
+}
+
+fn a_hand_over_without_a_successor_says_so() -> Checked {
+    let site = Site::new("alone", 1)?;
+    let mut announcers = site.start()?;
+    let owner = announcers.first_mut().ok_or("no announcer")?;
+    owner.signal(HAND_OVER)?;
+    owner.wait_for("kept: no successor", SOON)?;
+    let _prober = site.probe(CLIENT)?;
+    reply_of(&site, "n1", Moment::now()).map(drop)?;
+    Ok(())
 }
 
 // [OWN-11]

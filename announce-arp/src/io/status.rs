@@ -98,10 +98,16 @@ impl StatusBoard {
         }
     }
 
-    /// The first of these announcements that is active.
-    pub(super) fn first_active(&self, keys: &[AnnouncementKey]) -> Option<AnnouncementKey> {
+    /// Those of these announcements that are active.
+    pub(super) fn active_among(&self, keys: &[AnnouncementKey]) -> Vec<AnnouncementKey> {
         let board = self.lock();
-        keys.iter().find(|key| is_active(board.states.get(key))).copied()
+        keys.iter().filter(|key| is_active(board.states.get(key))).copied().collect()
+    }
+
+    /// Takes out the announcements that are with another node now.
+    pub(super) fn retain_without_successor(&self, keys: &mut Vec<AnnouncementKey>) {
+        let board = self.lock();
+        keys.retain(|key| !is_with_another(board.states.get(key)));
     }
 
     fn lock(&self) -> MutexGuard<'_, Board> {
@@ -112,6 +118,11 @@ impl StatusBoard {
 /// Whether this node answers for an announcement of this state.
 pub(super) const fn is_active(state: Option<&AnnouncementState>) -> bool {
     matches!(state, Some(AnnouncementState::Active { .. }))
+}
+
+/// Whether another node answers for an announcement of this state, or none is wanted to any more.
+pub(super) const fn is_with_another(state: Option<&AnnouncementState>) -> bool {
+    matches!(state, None | Some(AnnouncementState::Standby { owner: Some(_) }))
 }
 
 #[cfg(test)]

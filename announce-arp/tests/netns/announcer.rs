@@ -1,4 +1,5 @@
-//! The process under test: a copy of this binary that announces one address until it is told to stop, and says what becomes of it.
+//! The process under test: a copy of this binary that announces one address until it is told to stop (SIGTERM) or to
+//! hand over (SIGHUP), and says what becomes of it.
 
 #![expect(
     clippy::disallowed_methods,
@@ -18,8 +19,8 @@ use announce_arp::io::{ArpAnnouncer, ArpConfig, Exclusion, now};
 use ipnetwork::IpNetwork;
 use lab::{Host, Process};
 use lbcore::announce::{
-    Announcement, AnnouncementState, Announcer, DesiredSet, GroupKey, LinkReach, Reach, Standing, StatusDelta,
-    StatusVersion,
+    Announcement, AnnouncementKey, AnnouncementState, Announcer, DesiredSet, GroupKey, LinkReach, Reach, Standing,
+    StatusDelta, StatusVersion,
 };
 use lbcore::link::LinkSelection;
 use lbcore::ownership::{BootId, Hub, HubConfig};
@@ -58,6 +59,7 @@ pub(crate) fn run_if_asked() -> Option<ExitCode> {
 #[tokio::main(flavor = "current_thread")]
 async fn run(name: &str) -> Result<(), Failure> {
     let mut terminate = signal(SignalKind::terminate())?;
+    let mut hand_over = signal(SignalKind::hangup())?;
     let random = || RandomState::new().build_hasher().finish();
     let hub = Hub::new(HubConfig::new(NodeName::new(name)?, BootId(random())), now(), random());
     let exclude = Exclusion::new(std::env::var(EXCLUDE).ok().filter(|text| !text.is_empty()))?;
@@ -80,6 +82,10 @@ async fn run(name: &str) -> Result<(), Failure> {
     loop {
         tokio::select! {
             () = announcer.changed(version) => version = tell(announcer.status_since(version)),
+            _ = hand_over.recv() => match announcer.hand_over(&[AnnouncementKey::link(VIP.into())]).await {
+                Ok(()) => println!("handed over"),
+                Err(error) => println!("kept: {error}"),
+            },
             _ = terminate.recv() => break,
         }
     }
