@@ -14,6 +14,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
 use announce_arp::io::HOLDER_LINK;
 use futures_util::StreamExt as _;
@@ -24,11 +25,16 @@ use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage, Address
 use rtnetlink::packet_route::link::{InfoKind, LinkAttribute, LinkInfo, LinkLayerType, LinkMessage};
 use rtnetlink::{AddressMessageBuilder, Handle, LinkBridge, LinkDummy, MulticastGroup};
 use thiserror::Error;
+use tokio::time::{sleep, timeout};
 
 use super::settings::LinkName;
 
 /// Addresses that are added or removed without waiting for one another.
 const IN_FLIGHT: usize = 64;
+/// The kernel answers at once; a longer silence is a lost answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+/// Between two attempts to listen again.
+const RECONNECT: Duration = Duration::from_secs(1);
 /// The kernel does not know that kind of link.
 const NOT_SUPPORTED: i32 = libc::EOPNOTSUPP;
 /// It is there already.
@@ -49,11 +55,20 @@ pub(crate) enum AddressError {
         #[source]
         source: rtnetlink::Error,
     },
+    #[error("the kernel did not answer within {ANSWER_WITHIN:?}")]
+    NoAnswer,
     #[error(
         "there is a link {HOLDER_LINK} which ferrule did not make; ferrule holds its addresses on a link of that name: rename or remove \
          the other"
     )]
     Foreign,
+}
+
+impl AddressError {
+    /// Whether a new connection may help.
+    const fn is_of_connection(&self) -> bool {
+        matches!(self, Self::NoAnswer | Self::Socket(_) | Self::Refused { source: rtnetlink::Error::RequestFailed, .. })
+    }
 }
 
 fn refused(action: impl Into<String>) -> impl FnOnce(rtnetlink::Error) -> AddressError {
@@ -75,16 +90,20 @@ pub(crate) enum KernelEvent {
     LinkGone(LinkName),
     /// An address, or the whole link, was taken from `ferrule0`: [`Holder::repair`] looks after it.
     Disturbed,
+    /// Messages were lost: anything may have happened.
+    Lost,
 }
 
 /// The kernel's messages about links and addresses.
 pub(crate) struct KernelEvents {
     messages: BoxStream<'static, NetlinkMessage<RouteNetlinkMessage>>,
+    /// The connection ends with the last handle.
+    handle: Handle,
 }
 
 impl std::fmt::Debug for KernelEvents {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("KernelEvents").finish_non_exhaustive()
+        f.debug_struct("KernelEvents").field("handle", &self.handle).finish_non_exhaustive()
     }
 }
 
@@ -102,10 +121,9 @@ impl Holder {
     /// # Errors
     /// [`AddressError`], by its variants.
     pub(crate) async fn open() -> Result<(Self, KernelEvents), AddressError> {
-        let groups = [MulticastGroup::Link, MulticastGroup::Ipv4Ifaddr];
-        let (connection, handle, messages) =
-            rtnetlink::new_multicast_connection(&groups).map_err(AddressError::Socket)?;
-        tokio::spawn(connection);
+        let handle = connect()?;
+        // Before the first look, so that nothing falls in between.
+        let events = KernelEvents::listen()?;
         if let Some(left) = find(&handle).await? {
             if !is_ours(&left) {
                 return Err(AddressError::Foreign);
@@ -113,10 +131,7 @@ impl Holder {
             remove(&handle, left.header.index).await?;
         }
         let index = make(&handle).await?;
-        Ok((
-            Self { handle, index, held: BTreeSet::new() },
-            KernelEvents { messages: messages.map(|(message, _)| message).boxed() },
-        ))
+        Ok((Self { handle, index, held: BTreeSet::new() }, events))
     }
 
     /// The link's own index.
@@ -164,6 +179,13 @@ impl Holder {
                 Err(error) => errors.push(error),
             }
         }
+        if errors.iter().any(AddressError::is_of_connection) {
+            // The caller tries again; a connection that is dead must not be what it tries with.
+            match connect() {
+                Ok(handle) => self.handle = handle,
+                Err(error) => errors.push(error),
+            }
+        }
         errors
     }
 
@@ -174,7 +196,10 @@ impl Holder {
     ) -> Vec<(Ipv4Addr, Step, Result<(), AddressError>)> {
         let work = addresses.into_iter().map(|address| {
             let (handle, index) = (self.handle.clone(), self.index);
-            async move { (address, step, change(&handle, index, address, step).await) }
+            async move {
+                let changed = timeout(ANSWER_WITHIN, change(&handle, index, address, step)).await;
+                (address, step, changed.unwrap_or(Err(AddressError::NoAnswer)))
+            }
         });
         stream::iter(work).buffer_unordered(IN_FLIGHT).collect().await
     }
@@ -189,8 +214,9 @@ impl Holder {
             Some(_) => return Err(AddressError::Foreign),
             None => self.index = make(&self.handle).await?,
         }
-        let held: Vec<Ipv4Addr> = self.held.iter().copied().collect();
-        for (_, _, outcome) in self.in_parallel(held, Step::Add).await {
+        let present = present(&self.handle, self.index).await?;
+        let missing: Vec<Ipv4Addr> = self.held.difference(&present).copied().collect();
+        for (_, _, outcome) in self.in_parallel(missing, Step::Add).await {
             outcome?;
         }
         Ok(())
@@ -206,11 +232,36 @@ impl Holder {
     }
 }
 
+/// A connection for requests alone: its queue holds answers only, so that a storm of notices cannot push one out.
+fn connect() -> Result<Handle, AddressError> {
+    let (connection, handle, _) = rtnetlink::new_connection().map_err(AddressError::Socket)?;
+    tokio::spawn(connection);
+    Ok(handle)
+}
+
 impl KernelEvents {
-    /// The next change; `None` when the socket has failed. May be dropped and called again.
-    pub(crate) async fn next(&mut self, holder: u32) -> Option<KernelEvent> {
+    fn listen() -> Result<Self, AddressError> {
+        let groups = [MulticastGroup::Link, MulticastGroup::Ipv4Ifaddr];
+        let (connection, handle, messages) =
+            rtnetlink::new_multicast_connection(&groups).map_err(AddressError::Socket)?;
+        tokio::spawn(connection);
+        Ok(Self { messages: messages.map(|(message, _)| message).boxed(), handle })
+    }
+
+    /// The next change. May be dropped and called again.
+    pub(crate) async fn next(&mut self, holder: u32) -> KernelEvent {
         loop {
-            let message = self.messages.next().await?;
+            let Some(message) = self.messages.next().await else {
+                sleep(RECONNECT).await;
+                if let Ok(again) = Self::listen() {
+                    *self = again;
+                    return KernelEvent::Lost;
+                }
+                continue;
+            };
+            if matches!(message.payload, NetlinkPayload::Overrun(_)) {
+                return KernelEvent::Lost;
+            }
             let NetlinkPayload::InnerMessage(inner) = message.payload else { continue };
             #[expect(
                 clippy::wildcard_enum_match_arm,
@@ -225,7 +276,7 @@ impl KernelEvents {
                 }
                 _ => None,
             };
-            if event.is_some() {
+            if let Some(event) = event {
                 return event;
             }
         }
@@ -260,6 +311,20 @@ async fn change(handle: &Handle, index: u32, address: Ipv4Addr, step: Step) -> R
         Err(error) if errno(&error).is_some_and(|number| harmless.contains(&number)) => Ok(()),
         outcome => outcome.map_err(refused(format!("{action} {address} on {HOLDER_LINK}"))),
     }
+}
+
+/// The addresses on the link now.
+async fn present(handle: &Handle, index: u32) -> Result<BTreeSet<Ipv4Addr>, AddressError> {
+    let mut addresses = BTreeSet::new();
+    let mut messages = handle.address().get().set_link_index_filter(index).execute();
+    while let Some(message) = messages.next().await {
+        let message = message.map_err(refused(format!("list the addresses of {HOLDER_LINK}")))?;
+        addresses.extend(message.attributes.iter().filter_map(|attribute| {
+            let AddressAttribute::Address(IpAddr::V4(address)) = attribute else { return None };
+            Some(*address)
+        }));
+    }
+    Ok(addresses)
 }
 
 async fn find(handle: &Handle) -> Result<Option<LinkMessage>, AddressError> {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use announce_arp::io::{ArpAnnouncer, ArpConfig, now};
-use lbcore::agreement::{Assignment, Known, Listening, Member};
+use lbcore::agreement::{Assignment, Known, Listening, Member, Wait};
 use lbcore::announce::{Announcer, Change, DesiredSet, Reach};
 use lbcore::decide::{Affected, DecideOptions, Extent, Layer2Decision, MissingSlices, Snapshot, changes_for, decide};
 use lbcore::labels::Labels;
@@ -27,7 +27,7 @@ use super::addresses::{KernelEvent, KernelEvents};
 use super::input::{Input, Source};
 use super::kernel::Kernel;
 use super::ledger::{Circumstances, Ledger, Report as Told};
-use super::settings::SETTINGS_FOLDER;
+use super::settings::{LinkName, SETTINGS_FOLDER};
 use super::start;
 use super::status::Follower;
 use super::watch::Watch;
@@ -197,7 +197,7 @@ impl Host {
             let wake = tokio::select! {
                 biased;
                 () = stop_asked(&mut stop) => Wake::Stop,
-                Some(event) = events.next(holder) => Wake::Kernel(event),
+                event = events.next(holder) => Wake::Kernel(event),
                 () = watch.changed() => Wake::Files,
                 Some(()) = reload.recv() => Wake::Files,
                 () = self.bell.0.notified() => Wake::Look,
@@ -233,13 +233,22 @@ impl Host {
 
     async fn take_kernel_event(&mut self, event: KernelEvent) {
         match event {
-            KernelEvent::Link(link) => {
-                if let Err(error) = self.kernel.prepare_link(&link).await {
-                    tracing::error!(%error, link = %link.name, "link was not prepared");
+            KernelEvent::Link(link) => self.prepare_link(&link).await,
+            KernelEvent::Lost => {
+                let links = self.kernel.holder.lock().await.links().await;
+                for link in links.unwrap_or_default() {
+                    self.prepare_link(&link).await;
                 }
+                self.disturbed.notify_one();
             }
             KernelEvent::LinkGone(link) => self.kernel.forget_link(&link),
             KernelEvent::Disturbed => self.disturbed.notify_one(),
+        }
+    }
+
+    async fn prepare_link(&mut self, link: &LinkName) {
+        if let Err(error) = self.kernel.prepare_link(link).await {
+            tracing::error!(%error, link = %link.name, "link was not prepared");
         }
     }
 
@@ -469,6 +478,9 @@ fn tell(report: &Told) {
             tracing::warn!(%service, ?addresses, cause, "addresses of the state file do not hold any more");
         }
         Told::Unmet { service, cause } => tracing::warn!(%service, %cause, "no address"),
+        Told::Waits { service, wait: wait @ (Wait::Table(_) | Wait::Candidate) } => {
+            tracing::info!(%service, %wait, "waits for an address");
+        }
         Told::Waits { service, wait } => tracing::debug!(%service, %wait, "waits for an address"),
     }
 }
