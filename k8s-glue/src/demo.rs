@@ -27,7 +27,7 @@ use crate::args::DemoArgs;
 use crate::state::StateError;
 
 use client::{Client, Memory};
-use outage::milliseconds;
+use outage::{Ending, milliseconds};
 use site::Site;
 
 /// The name of every host's link on the segment.
@@ -118,7 +118,8 @@ struct Strike {
     first_frame: Duration,
     kept: Duration,
     cleared: Duration,
-    lost: usize,
+    unconnected: usize,
+    cut: usize,
     violations: Vec<String>,
 }
 
@@ -287,6 +288,7 @@ impl Stage {
         self.settle(at, old)?;
         let to = Moment::now();
         let (kept, cleared) = (self.kept.attempts(), self.cleared.attempts());
+        let count = |ending| outage::count(&kept, at, to, ending) + outage::count(&cleared, at, to, ending);
         let judge = self.site.judge()?;
         let nobody = || DemoError::NobodyTookOver { address: self.address, hardware };
         let first = judge.successor_of(old, self.address, at).ok_or_else(nobody)?;
@@ -298,7 +300,8 @@ impl Stage {
             first_frame: first.at.since(at),
             kept: outage::outage(&kept, at, to),
             cleared: outage::outage(&cleared, at, to),
-            lost: outage::lost(&kept, at, to) + outage::lost(&cleared, at, to),
+            unconnected: count(&Ending::Unconnected),
+            cut: count(&Ending::Cut),
             violations: judge.violations(HAND_OVER_LIMIT).iter().map(ToString::to_string).collect(),
         })
     }
@@ -386,10 +389,10 @@ impl Narrator {
 
     fn report(&mut self, name: &str, strike: &Strike) -> Result<(), DemoError> {
         let [first, kept, cleared] = [strike.first_frame, strike.kept, strike.cleared].map(milliseconds);
-        let (old, new, lost) = (&strike.old, &strike.new, strike.lost);
+        let Strike { old, new, unconnected, cut, .. } = strike;
         self.say(&format!(
             "{name:<16} {old} -> {new}: first frame {first:>4} ms, outage {kept:>4} ms (remembers) {cleared:>4} ms (forgets), \
-             {lost} requests lost"
+             requests without connection {unconnected}, cut {cut}"
         ))
     }
 }

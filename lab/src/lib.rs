@@ -42,7 +42,7 @@ pub use deadline::{Deadline, wait_until};
 pub use error::{Error, Result};
 pub use host::{Hardware, Host};
 pub use judge::Judge;
-pub use prober::Prober;
+pub use prober::{Prober, inject};
 pub use process::{Output, Process};
 pub use segment::{Fault, Segment};
 

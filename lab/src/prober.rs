@@ -77,3 +77,15 @@ impl Drop for Prober {
         }
     }
 }
+
+/// Sends frames as they are from a host's link, one after the other: what a replaying or forging station does.
+///
+/// # Errors
+/// [`Error::System`] where the link refuses one.
+pub fn inject(host: &Host, link: &str, frames: &[Vec<u8>]) -> Result<()> {
+    let doing = || format!("sending frames from host {}", host.name());
+    let index = host.link_index(link)?;
+    let socket = host.inside(|| sys::packet_socket(UNUSED_PROTOCOL, index))?;
+    let socket = socket.map_err(|source| Error::system(doing(), source))?;
+    frames.iter().try_for_each(|frame| socket.send(frame).map(drop)).map_err(|source| Error::system(doing(), source))
+}

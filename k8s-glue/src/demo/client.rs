@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::DemoError;
-use super::outage::{Attempt, PERIOD};
+use super::outage::{Attempt, Ending, PERIOD};
 
 /// An attempt is given up after this. Below the second after which the kernel would send a lost SYN again: an attempt that succeeds
 /// then says nothing about the moment it was begun.
@@ -87,16 +87,23 @@ async fn ask_on(host: &Host, target: SocketAddr, memory: Memory, log: &Arc<Mutex
         let log = Arc::clone(log);
         tokio::spawn(async move {
             let started = Moment::now();
-            let page = timeout(GIVE_UP, fetch(target)).await;
-            let served_by = page.ok().and_then(Result::ok).flatten();
-            let attempt = Attempt { started, ended: Moment::now(), served_by };
+            let ending = timeout(GIVE_UP, fetch(target)).await.unwrap_or(Ending::Unconnected);
+            let attempt = Attempt { started, ended: Moment::now(), ending };
             log.lock().unwrap_or_else(PoisonError::into_inner).push(attempt);
         });
     }
 }
 
-async fn fetch(target: SocketAddr) -> io::Result<Option<String>> {
-    let mut connection = TcpStream::connect(target).await?;
+async fn fetch(target: SocketAddr) -> Ending {
+    let Ok(connection) = TcpStream::connect(target).await else { return Ending::Unconnected };
+    // What hangs from here on is given up as a whole, and counts as unconnected: it is lost to the client either way.
+    match page(connection, target).await {
+        Ok(Some(by)) => Ending::Served(by),
+        Ok(None) | Err(_) => Ending::Cut,
+    }
+}
+
+async fn page(mut connection: TcpStream, target: SocketAddr) -> io::Result<Option<String>> {
     let request = format!("GET / HTTP/1.1\r\nHost: {target}\r\nConnection: close\r\n\r\n");
     connection.write_all(request.as_bytes()).await?;
     let mut answer = String::new();

@@ -21,14 +21,35 @@ pub struct Attempt {
     pub started: Moment,
     /// When it was answered or given up.
     pub ended: Moment,
-    /// The node whose server answered; `None` where nobody did.
-    pub served_by: Option<String>,
+    /// What became of it.
+    pub ending: Ending,
+}
+
+/// What became of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The connection stood and then broke: it began at the old owner, and its later segments reached the new one.
+    Cut,
+    /// No connection came about.
+    Unconnected,
+    /// A page came from the server of this node.
+    Served(String),
+}
+
+impl Attempt {
+    /// The node whose server answered.
+    pub fn served_by(&self) -> Option<&str> {
+        match &self.ending {
+            Ending::Served(by) => Some(by),
+            Ending::Cut | Ending::Unconnected => None,
+        }
+    }
 }
 
 /// The longest time without an answer between two moments, less [`PERIOD`]; an answer just before `from` counts.
 pub fn outage(attempts: &[Attempt], from: Moment, to: Moment) -> Duration {
     let mut answers: Vec<Moment> =
-        attempts.iter().filter(|attempt| attempt.served_by.is_some()).map(|attempt| attempt.ended).collect();
+        attempts.iter().filter(|attempt| attempt.served_by().is_some()).map(|attempt| attempt.ended).collect();
     answers.sort_unstable();
     let before = answers.iter().rev().find(|at| **at <= from).copied().unwrap_or(from);
     let within = answers.iter().copied().filter(|at| (from..=to).contains(at));
@@ -41,10 +62,10 @@ pub fn outage(attempts: &[Attempt], from: Moment, to: Moment) -> Duration {
     longest.saturating_sub(PERIOD)
 }
 
-/// Attempts begun between two moments that nobody answered.
-pub fn lost(attempts: &[Attempt], from: Moment, to: Moment) -> usize {
+/// Attempts begun between two moments that ended like this.
+pub fn count(attempts: &[Attempt], from: Moment, to: Moment, ending: &Ending) -> usize {
     let within = attempts.iter().filter(|attempt| (from..=to).contains(&attempt.started));
-    within.filter(|attempt| attempt.served_by.is_none()).count()
+    within.filter(|attempt| attempt.ending == *ending).count()
 }
 
 /// Whether the latest [`SETTLED_ATTEMPTS`] attempts begun after a moment were all answered, by others than `old`.
@@ -52,7 +73,7 @@ pub fn is_settled(attempts: &[Attempt], after: Moment, old: &str) -> bool {
     let mut later: Vec<&Attempt> = attempts.iter().filter(|attempt| attempt.started > after).collect();
     later.sort_unstable_by_key(|attempt| std::cmp::Reverse(attempt.started));
     later.len() >= SETTLED_ATTEMPTS
-        && later.iter().take(SETTLED_ATTEMPTS).all(|attempt| attempt.served_by.as_deref().is_some_and(|by| by != old))
+        && later.iter().take(SETTLED_ATTEMPTS).all(|attempt| attempt.served_by().is_some_and(|by| by != old))
 }
 
 /// Whole milliseconds, rounded up: an outage is never made to look shorter.
@@ -78,7 +99,8 @@ mod tests {
 
     /// Attempts each 10 ms from `from` on, answered after 1 ms by `by`.
     fn steady(by: Option<&str>, from: u64, to: u64) -> Vec<Attempt> {
-        let attempt = |at| Attempt { started: moment(at), ended: moment(at + 1), served_by: by.map(str::to_owned) };
+        let ending = by.map_or(Ending::Unconnected, |by| Ending::Served(by.to_owned()));
+        let attempt = |at| Attempt { started: moment(at), ended: moment(at + 1), ending: ending.clone() };
         (from..to).step_by(10).map(attempt).collect()
     }
 
@@ -94,14 +116,15 @@ mod tests {
         attempts.extend(steady(Some("n2"), 1_000, 1_500));
         // 491 to 1001, less 10.
         assert_eq!(outage(&attempts, moment(495), moment(1_491)), Duration::from_millis(500));
-        assert_eq!(lost(&attempts, moment(495), moment(1_491)), 50);
+        assert_eq!(count(&attempts, moment(495), moment(1_491), &Ending::Unconnected), 50);
     }
 
     #[test]
     fn one_lost_request_among_answered_ones_is_an_outage_of_one_period() {
         let mut attempts = steady(Some("n1"), 0, 500);
-        attempts[30].served_by = None;
+        attempts[30].ending = Ending::Cut;
         assert_eq!(outage(&attempts, moment(200), moment(491)), Duration::from_millis(10));
+        assert_eq!(count(&attempts, moment(200), moment(491), &Ending::Cut), 1);
     }
 
     #[test]
@@ -113,7 +136,7 @@ mod tests {
     #[test]
     fn a_request_that_was_answered_late_does_not_shorten_the_outage() {
         let mut attempts = steady(Some("n1"), 0, 500);
-        attempts.push(Attempt { started: moment(500), ended: moment(1_101), served_by: Some("n2".into()) });
+        attempts.push(Attempt { started: moment(500), ended: moment(1_101), ending: Ending::Served("n2".into()) });
         attempts.extend(steady(Some("n2"), 1_100, 1_500));
         assert_eq!(outage(&attempts, moment(495), moment(1_491)), Duration::from_millis(600));
     }

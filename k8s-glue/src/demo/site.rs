@@ -77,7 +77,7 @@ pub struct Site {
     observer: Host,
     capture: Capture,
     lab: Lab,
-    guests: u8,
+    guests: Vec<Host>,
     folder: Folder,
 }
 
@@ -96,7 +96,7 @@ impl Site {
         observer.address(LINK, "192.0.2.5/24")?;
         let capture = Capture::start(&segment, Keep::ArpAndGroups)?;
         let program = plan.program.to_path_buf();
-        let mut site = Self { program, nodes: Vec::new(), segment, observer, capture, lab, guests: 0, folder };
+        let mut site = Self { program, nodes: Vec::new(), segment, observer, capture, lab, guests: Vec::new(), folder };
         for name in plan.nodes {
             let host = site.guest(name)?;
             let hardware = host.hardware(LINK)?;
@@ -112,9 +112,14 @@ impl Site {
     pub fn guest(&mut self, name: &str) -> Result<Host, DemoError> {
         let host = self.lab.host(name)?;
         self.segment.join(&host)?;
-        self.guests += 1;
-        host.address(LINK, &format!("192.0.2.{}/24", 10 + self.guests))?;
+        self.guests.push(host.clone());
+        host.address(LINK, &format!("192.0.2.{}/24", 10 + self.guests.len()))?;
         Ok(host)
+    }
+
+    /// Every host that [`Site::guest`] made, nodes included.
+    pub fn guests(&self) -> impl Iterator<Item = &Host> {
+        self.guests.iter()
     }
 
     /// The segment all are on.
@@ -151,30 +156,20 @@ impl Site {
     /// # Errors
     /// Where it cannot be started.
     pub fn start_daemon(&mut self, name: &str) -> Result<(), DemoError> {
-        let command = self.daemon_command(name);
+        let command = self.daemon_command(name, name);
         let node = self.node(name)?;
         node.daemon = Some(node.host.spawn(command)?);
         Ok(())
     }
 
-    /// The command that starts the daemon of a node, for tests that change something in it.
-    pub fn daemon_command(&self, name: &str) -> Command {
+    /// The command that starts a daemon as the node `name`, with its state in the folder [`Site::path`] of `folder`.
+    pub fn daemon_command(&self, name: &str, folder: &str) -> Command {
         let mut command = Command::new(&self.program);
         command.arg("run").arg("-f").arg(self.path("objects"));
-        command.arg("--state").arg(self.path(name).join("state.json"));
+        command.arg("--state").arg(self.path(folder).join("state.json"));
         command.arg("--member-key-file").arg(self.path("key"));
         command.args(["--node-name", name]);
         command
-    }
-
-    /// Starts a daemon by a command of one's own.
-    ///
-    /// # Errors
-    /// Where it cannot be started.
-    pub fn start_daemon_by(&mut self, name: &str, command: Command) -> Result<(), DemoError> {
-        let node = self.node(name)?;
-        node.daemon = Some(node.host.spawn(command)?);
-        Ok(())
     }
 
     /// Starts the HTTP server of a node, a process of its own as in real life; it answers with the node's name.

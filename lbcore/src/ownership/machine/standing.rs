@@ -155,7 +155,8 @@ impl Ownership {
         let heard_since = self.members.get(&dead.boot_id).is_some_and(|member| {
             let mut last_foreign = self.links.iter().filter_map(|(index, link)| {
                 let heard = member.hearings.get(index).map(|hearing| hearing.last_heard);
-                link.last_foreign.map(|foreign| heard.is_none_or(|heard| foreign > heard))
+                // Since the probes half-way: who went deaf between two heartbeats heard others after the owner too.
+                link.last_foreign.map(|foreign| heard.is_none_or(|heard| foreign >= heard + self.timeout() / 2))
             });
             last_foreign.any(|since| since)
         });
