@@ -99,12 +99,9 @@ pub(crate) fn an_address_that_somebody_removes_is_put_back() -> Checked {
 // [OWN-61]
 pub(crate) fn a_second_daemon_is_refused() -> Checked {
     let (rig, mut first) = answering("second")?;
-    let mut same_namespace = rig.command("n1");
-    same_namespace.arg("--state").arg(rig.folder.path().join("other.json"));
-    // clap refuses a flag given twice: take the one of its own.
-    let mut fresh = Command::new(same_namespace.get_program());
-    fresh.arg("run").arg("-f").arg(rig.objects("n1")).arg("--state").arg(rig.folder.path().join("other.json"));
-    let refused = rig.nodes[0].run(fresh, SOON)?;
+    let mut other_file = Command::new(env!("CARGO_BIN_EXE_ferrule"));
+    other_file.arg("run").arg("-f").arg(rig.objects("n1")).arg("--state").arg(rig.folder.path().join("other.json"));
+    let refused = rig.nodes[0].run(other_file, SOON)?;
     check(refused.status.code() == Some(1), format!("{refused:?}"))?;
     check(refused.stderr.contains("in this network namespace"), format!("unclear: {}", refused.stderr))?;
     let refused = rig.client.run(rig.command("n1"), SOON)?;
