@@ -235,3 +235,6 @@ impl Inner {
         After { wake, observer: if changed { self.observer.clone() } else { None } }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -367,7 +367,7 @@ impl Ownership {
                 mac: member.best_link().map(|(_, mac)| mac),
                 mutual: if member.is_mutual(self.now, self.timeout()) { super::Mutual::Yes } else { super::Mutual::No },
                 assignments: Arc::clone(&member.assignments),
-                synced: member.assignments_digest == member.assignments_told,
+                synced: member.is_synced(),
             })
             .collect();
         views.sort_by(|left, right| left.name.cmp(&right.name));

@@ -222,6 +222,11 @@ impl Member {
         fresh
     }
 
+    /// Whether its whole table of assignments is known, as it says itself.
+    pub(crate) fn is_synced(&self) -> bool {
+        self.assignments_digest == self.assignments_told
+    }
+
     /// When any frame of it was last taken.
     pub(crate) fn last_heard(&self) -> Option<Timestamp> {
         self.hearings.values().map(|hearing| hearing.last_heard).max()

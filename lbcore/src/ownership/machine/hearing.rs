@@ -111,7 +111,12 @@ impl Ownership {
         let (now, timeout) = (arrival.now, self.timeout());
         let own = self.config.boot_id;
         let Some(member) = self.members.get_mut(&boot_id) else { return };
+        let was_synced = member.is_synced();
         let fresh = member.take_heartbeat(arrival, heartbeat, own, &self.sent, timeout);
+        if member.is_synced() != was_synced {
+            // The table may have come before the heartbeat that calls it whole: nothing else will tell the host.
+            self.members_version += 1;
+        }
         if let Some(link) = self.links.get_mut(&arrival.link) {
             link.heard_members = true;
         }
