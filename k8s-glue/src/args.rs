@@ -5,9 +5,11 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use lbcore::ownership::ReturnPolicy;
 
 use crate::{demo, legacy, plan, run, validate};
 
@@ -189,6 +191,25 @@ pub struct RunArgs {
     /// is accepted too, so that a secret can be changed without a gap.
     #[arg(long, value_name = "FILE")]
     pub member_key_file: Option<PathBuf>,
+
+    /// Milliseconds between two heartbeats of this node; the same on all nodes of a segment.
+    #[arg(long, value_name = "MS", default_value_t = 100, value_parser = clap::value_parser!(u64).range(10..=10_000))]
+    pub heartbeat_period: u64,
+
+    /// Milliseconds of silence after which a node counts as dead: at least four periods, the same on all nodes of a segment. Tuned for
+    /// speed: 250 with a period of 50.
+    #[arg(long, value_name = "MS", default_value_t = 700, value_parser = clap::value_parser!(u64).range(40..=100_000))]
+    pub heartbeat_timeout: u64,
+
+    /// Whether a healthy owner gives addresses back to the node that the election order prefers: `never`, `at-once`, or after so many
+    /// seconds.
+    #[arg(long = "return", value_name = "WHEN", default_value = "never", value_parser = parse_return)]
+    pub return_policy: ReturnPolicy,
+
+    /// Links to leave alone: a regular expression for their names; may be repeated. Takes the place of the default list (docker, veth, cali
+    /// and so on; see docs/platform.md).
+    #[arg(long = "exclude-link", value_name = "REGEX")]
+    pub exclude_links: Vec<String>,
 }
 
 /// `ferrule demo`.
@@ -203,6 +224,17 @@ pub struct DemoArgs {
     pub serve: Option<String>,
 }
 
+fn parse_return(text: &str) -> Result<ReturnPolicy, String> {
+    match text {
+        "never" => Ok(ReturnPolicy::Never),
+        "at-once" => Ok(ReturnPolicy::AtOnce),
+        seconds => seconds
+            .parse()
+            .map(|seconds| ReturnPolicy::After(Duration::from_secs(seconds)))
+            .map_err(|_| "write never, at-once or a number of seconds".to_owned()),
+    }
+}
+
 fn parse_label(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
@@ -214,7 +246,7 @@ fn parse_label(text: &str) -> Result<(String, String), String> {
 #[derive(Debug)]
 pub enum Parsed {
     /// Do this.
-    Command(Command),
+    Command(Box<Command>),
     /// Everything is said already (help, version, a usage error).
     Answered(Outcome),
 }
@@ -225,7 +257,7 @@ pub enum Parsed {
 /// Where the terminal cannot be written to.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed> {
     match CommandLine::try_parse_from(arguments) {
-        Ok(line) => Ok(Parsed::Command(line.command)),
+        Ok(line) => Ok(Parsed::Command(Box::new(line.command))),
         Err(answer) => {
             answer.print()?;
             // clap ends usage errors with 2, which `plan --against` needs for itself.
@@ -239,13 +271,16 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed> {
 /// # Errors
 /// Whatever kept the command from doing its work.
 pub fn dispatch(parsed: &Parsed) -> Result<Outcome> {
-    match parsed {
-        Parsed::Answered(outcome) => Ok(*outcome),
-        Parsed::Command(Command::Convert(arguments)) => Ok(legacy::run(arguments)?),
-        Parsed::Command(Command::Demo(arguments)) => demo::run(arguments).map(|()| Outcome::Good).map_err(Into::into),
-        Parsed::Command(Command::Plan(arguments)) => plan::plan(arguments).map_err(Into::into),
-        Parsed::Command(Command::Run(arguments)) => run::run(arguments).map_err(Into::into),
-        Parsed::Command(Command::Validate(arguments)) => Ok(validate::validate(arguments)?),
+    let command = match parsed {
+        Parsed::Answered(outcome) => return Ok(*outcome),
+        Parsed::Command(command) => command,
+    };
+    match command.as_ref() {
+        Command::Convert(arguments) => Ok(legacy::run(arguments)?),
+        Command::Demo(arguments) => demo::run(arguments).map(|()| Outcome::Good).map_err(Into::into),
+        Command::Plan(arguments) => plan::plan(arguments).map_err(Into::into),
+        Command::Run(arguments) => run::run(arguments).map_err(Into::into),
+        Command::Validate(arguments) => Ok(validate::validate(arguments)?),
     }
 }
 
@@ -265,6 +300,14 @@ mod tests {
         assert_eq!(parse_label("zone=a=b"), Ok(("zone".to_owned(), "a=b".to_owned())));
         assert!(parse_label("=a").is_err());
         assert!(parse_label("zone").is_err());
+    }
+
+    // [OWN-34]
+    #[test]
+    fn return_is_never_at_once_or_after_seconds() {
+        assert_eq!(parse_return("at-once"), Ok(ReturnPolicy::AtOnce));
+        assert_eq!(parse_return("90"), Ok(ReturnPolicy::After(Duration::from_secs(90))));
+        assert!(parse_return("soon").is_err());
     }
 
     #[test]

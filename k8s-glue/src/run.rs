@@ -65,6 +65,20 @@ pub enum RunError {
         /// What is wrong.
         reason: KeyFileProblem,
     },
+    /// Heartbeats that would declare the living dead.
+    #[error(
+        "--heartbeat-timeout {timeout_ms} is shorter than four periods of {period_ms} ms: a lost frame or two would count as a death; give at least {}",
+        period_ms * 4
+    )]
+    Timings {
+        /// Milliseconds between heartbeats.
+        period_ms: u64,
+        /// Milliseconds of silence.
+        timeout_ms: u64,
+    },
+    /// An expression of `--exclude-link` cannot be read.
+    #[error("--exclude-link cannot be used")]
+    Exclusion(#[from] announce_arp::io::ExclusionError),
     /// The state file.
     #[error(transparent)]
     State(#[from] StateError),

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use announce_arp::io::{ArpAnnouncer, ArpConfig, now};
+use announce_arp::io::{ArpAnnouncer, now};
 use lbcore::agreement::{Assignment, Known, Listening, Member, Wait};
 use lbcore::announce::{Announcer, Change, DesiredSet, Reach};
 use lbcore::decide::{Affected, DecideOptions, Extent, Layer2Decision, MissingSlices, Snapshot, changes_for, decide};
@@ -121,7 +121,7 @@ pub(crate) async fn run(arguments: &RunArgs) -> Result<Outcome, RunError> {
     let _namespace = NamespaceLock::acquire()?;
     let (file, state) = StateFile::open(&arguments.state)?;
     let hub = make_hub(arguments, &node)?;
-    let config = ArpConfig::new(Arc::clone(&hub)).map_err(|error| RunError::Kernel(error.to_string()))?;
+    let config = start::arp_config(arguments, &hub)?;
     let records = state.services.clone();
     let (kernel, events) = Kernel::open(file, state, Path::new(SETTINGS_FOLDER), config.exclude.clone()).await?;
     let settle = hub.config().timings.period * SETTLE_PERIODS;
@@ -168,6 +168,8 @@ pub(crate) async fn run(arguments: &RunArgs) -> Result<Outcome, RunError> {
 fn make_hub(arguments: &RunArgs, node: &NodeName) -> Result<Arc<Hub>, RunError> {
     let (boot_id, seed) = start::random()?;
     let mut config = HubConfig::new(node.clone(), boot_id);
+    config.timings = start::timings(arguments)?;
+    config.return_policy = arguments.return_policy;
     if let Some(path) = &arguments.member_key_file {
         config.keys = start::member_keys(path)?;
     } else {

@@ -3,10 +3,15 @@
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
-use lbcore::ownership::BootId;
+use announce_arp::io::{ArpConfig, Exclusion};
 use lbcore::ownership::key::{MemberKey, MemberKeys};
+use lbcore::ownership::{BootId, Hub, Timings};
 use lbcore::service::NodeName;
+
+use crate::args::RunArgs;
 
 use super::{KeyFileProblem, RunError};
 
@@ -71,6 +76,30 @@ pub(crate) fn member_keys(path: &Path) -> Result<MemberKeys, RunError> {
         if keys.is_empty() { Err(KeyFileProblem::Empty) } else { Ok(MemberKeys::new(keys)?) }
     };
     read().map_err(|reason| RunError::MemberKeyFile { path: path.to_owned(), reason })
+}
+
+/// Period and timeout of heartbeats.
+///
+/// # Errors
+/// [`RunError::Timings`] where the timeout is shorter than four periods: one or two lost frames would then count as a death.
+pub(crate) fn timings(arguments: &RunArgs) -> Result<Timings, RunError> {
+    let (period_ms, timeout_ms) = (arguments.heartbeat_period, arguments.heartbeat_timeout);
+    if timeout_ms < period_ms * 4 {
+        return Err(RunError::Timings { period_ms, timeout_ms });
+    }
+    Ok(Timings { period: Duration::from_millis(period_ms), timeout: Duration::from_millis(timeout_ms) })
+}
+
+/// How ARP is announced: the links asked for, all else by default.
+///
+/// # Errors
+/// [`RunError::Exclusion`].
+pub(crate) fn arp_config(arguments: &RunArgs, hub: &Arc<Hub>) -> Result<ArpConfig, RunError> {
+    let mut config = ArpConfig::new(Arc::clone(hub))?;
+    if !arguments.exclude_links.is_empty() {
+        config.exclude = Exclusion::new(&arguments.exclude_links)?;
+    }
+    Ok(config)
 }
 
 /// Drawn anew at each start: the boot id, and a seed for jitter.
