@@ -15,6 +15,10 @@ pub enum TakeCause {
     Unclaimed,
     /// Its owner was silent for the timeout.
     OwnerSilent(NodeName),
+    /// Its owner runs but hears nobody, so that no request reaches it.
+    OwnerDeaf(NodeName),
+    /// A stranger that held an address of it answers no more.
+    StrangerGone(MacAddr),
     /// Its owner came back under a new boot id.
     OwnerRestarted(NodeName),
     /// Its owner released it (shutdown, no longer eligible, a planned move).
@@ -107,6 +111,8 @@ impl fmt::Display for TakeCause {
         match self {
             Self::Unclaimed => f.write_str("nobody claimed it"),
             Self::OwnerSilent(name) => write!(f, "its owner {name} fell silent"),
+            Self::OwnerDeaf(name) => write!(f, "its owner {name} hears nobody"),
+            Self::StrangerGone(mac) => write!(f, "{mac}, which is no member, does not answer for it any more"),
             Self::OwnerRestarted(name) => write!(f, "its owner {name} started anew"),
             Self::OwnerReleased(name) => write!(f, "its owner {name} released it"),
             Self::Resumed => f.write_str("this node came back and nobody had taken it"),

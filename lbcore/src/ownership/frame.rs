@@ -27,7 +27,7 @@ use super::{Assignment, BootId};
 use parts::{decode_body, encode_body};
 use reader::Reader;
 
-pub(crate) use parts::{encoded_assignment, encoded_claim};
+pub(crate) use parts::{MOST_ADDRESSES, encoded_assignment, encoded_claim};
 
 /// Longest payload ever sent ([OWN-13]).
 pub const LONGEST_FRAME: usize = 1_200;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::announce::{AnnouncementKey, DesiredSet};
+use crate::announce::{Announcement, AnnouncementKey, DesiredSet};
 use crate::family::IpFamily;
 use crate::link::{LinkIndex, MacAddr};
 use crate::service::ServiceKey;
@@ -97,6 +97,12 @@ impl Hub {
         self.with(|machine| machine.replace(now, carrier, desired));
     }
 
+    /// What changed in the desired set of this carrier since it was last told: announcements that are new or differ, and keys that
+    /// are gone. Costs as much as the change, not as the set; other families and reaches are passed over.
+    pub fn update(&self, now: Timestamp, carrier: CarrierId, put: &[Arc<Announcement>], removed: &[AnnouncementKey]) {
+        self.with(|machine| machine.update(now, carrier, put, removed));
+    }
+
     /// A link appeared, changed or went.
     pub fn handle_link(&self, now: Timestamp, carrier: CarrierId, event: &LinkEvent) {
         self.with(|machine| machine.handle_link(now, carrier, event));
@@ -160,6 +166,11 @@ impl Hub {
     /// The live members other than this node, by name.
     pub fn members(&self) -> Vec<MemberView> {
         self.lock().machine.members()
+    }
+
+    /// How many claims of other members are kept, for metrics.
+    pub fn foreign_claims(&self) -> u32 {
+        self.lock().machine.claims_of_all()
     }
 
     /// Whether no link has been listened to for a timeout yet: nobody else can be judged ([OWN-31]).

@@ -7,6 +7,10 @@ mod addresses;
 mod candidacy;
 mod group;
 mod hearing;
+mod moving;
+mod owning;
+mod pacing;
+mod silence;
 mod standing;
 mod telling;
 
@@ -15,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::announce::{AnnouncementKey, DesiredSet, GroupKey, Reach, ReachKind};
+use crate::announce::{Announcement, AnnouncementKey, DesiredSet, GroupKey, Reach, ReachKind};
 use crate::family::IpFamily;
 use crate::hash::HashMap;
 use crate::link::{LinkIndex, MacAddr};
@@ -29,7 +33,8 @@ use super::member::{Member, SentSequences};
 use super::{Assignment, BootId, CarrierId, Destination, Effect, Event, HubConfig, LinkEvent, MemberView, Sighting};
 
 use group::{Group, Stand};
-use telling::{Dirty, SyncJob};
+use pacing::{Allowance, Dirty};
+use telling::SyncJob;
 
 /// What the hub carries out after each call.
 #[derive(Clone, Debug)]
@@ -50,6 +55,7 @@ struct Link {
     /// When any frame of another host was last received ([OWN-33]).
     last_foreign: Option<Timestamp>,
     next_heartbeat: Timestamp,
+    last_heartbeat: Option<Timestamp>,
     /// Members were heard here since it came up.
     heard_members: bool,
 }
@@ -58,6 +64,8 @@ struct Link {
 struct CarrierRecord {
     family: IpFamily,
     last_round: Option<Timestamp>,
+    /// When a link came up for it: its responder has to run from then on.
+    linked_at: Timestamp,
     stands: BTreeMap<IpAddr, Stand>,
 }
 
@@ -70,17 +78,26 @@ pub(crate) struct Ownership {
     carriers: BTreeMap<CarrierId, CarrierRecord>,
     links: BTreeMap<LinkIndex, Link>,
     members: BTreeMap<BootId, Member>,
+    departed: BTreeMap<BootId, silence::Departed>,
     groups: BTreeMap<GroupKey, Group>,
     group_of: HashMap<IpAddr, GroupKey>,
     /// Claims of others that answer for an address.
     claimed: HashMap<IpAddr, Vec<(BootId, GroupKey)>>,
+    /// How many claims of others are kept.
+    claims_of_all: u32,
+    /// Addresses whose group changed, which are answered for under the old one until the owner of the new one claims them, with
+    /// the new group.
+    moving: BTreeMap<IpAddr, GroupKey>,
+    hearing_view: silence::HearingView,
+    /// Since when the view would be another.
+    hearing_change: Option<Timestamp>,
     own_claims: ClaimTable,
     own_assignments: BTreeMap<ServiceKey, Assignment>,
     own_assignments_digest: TableDigest,
     dirty_claims: Dirty<GroupKey>,
     dirty_assignments: Dirty<ServiceKey>,
     jobs: VecDeque<SyncJob>,
-    group_frames: telling::Allowance,
+    group_frames: Allowance,
     sequence: u64,
     sent: SentSequences,
     timers: BTreeSet<(Timestamp, GroupKey)>,
@@ -109,16 +126,21 @@ impl Ownership {
             carriers: BTreeMap::new(),
             links: BTreeMap::new(),
             members: BTreeMap::new(),
+            departed: BTreeMap::new(),
             groups: BTreeMap::new(),
             group_of: HashMap::default(),
             claimed: HashMap::default(),
+            claims_of_all: 0,
+            moving: BTreeMap::new(),
+            hearing_view: silence::HearingView::default(),
+            hearing_change: None,
             own_claims: ClaimTable::default(),
             own_assignments: BTreeMap::new(),
             own_assignments_digest: TableDigest::default(),
             dirty_claims: Dirty::new(),
             dirty_assignments: Dirty::new(),
             jobs: VecDeque::new(),
-            group_frames: telling::Allowance::new(now),
+            group_frames: Allowance::new(now),
             sequence: 0,
             sent: SentSequences::default(),
             timers: BTreeSet::new(),
@@ -150,7 +172,7 @@ impl Ownership {
     }
 
     pub(crate) fn register(&mut self, carrier: CarrierId, family: IpFamily) {
-        let record = CarrierRecord { family, last_round: None, stands: BTreeMap::new() };
+        let record = CarrierRecord { family, last_round: None, linked_at: Timestamp::ZERO, stands: BTreeMap::new() };
         self.carriers.insert(carrier, record);
     }
 
@@ -181,6 +203,29 @@ impl Ownership {
         self.settle(now);
     }
 
+    pub(crate) fn update(
+        &mut self,
+        now: Timestamp,
+        carrier: CarrierId,
+        put: &[Arc<Announcement>],
+        removed: &[AnnouncementKey],
+    ) {
+        let now = self.advance(now);
+        let Some(family) = self.carriers.get(&carrier).map(|record| record.family) else { return };
+        for key in removed.iter().filter(|key| key.kind == ReachKind::Link) {
+            self.drop_stand(carrier, key.prefix.ip());
+        }
+        for announcement in put {
+            let address = announcement.prefix.ip();
+            if let Reach::Link(reach) = &announcement.reach
+                && IpFamily::of(address) == family
+            {
+                self.put_stand(carrier, address, Stand::new(reach));
+            }
+        }
+        self.settle(now);
+    }
+
     pub(crate) fn handle_link(&mut self, now: Timestamp, carrier: CarrierId, event: &LinkEvent) {
         let now = self.advance(now);
         match event {
@@ -193,6 +238,9 @@ impl Ownership {
 
     fn link_up(&mut self, now: Timestamp, carrier: CarrierId, index: LinkIndex, name: &Arc<str>, mac: MacAddr) {
         let settled_at = now + self.timeout();
+        if let Some(record) = self.carriers.get_mut(&carrier) {
+            record.linked_at = now;
+        }
         let link = self.links.entry(index).or_insert_with(|| Link {
             carriers: BTreeSet::new(),
             name: Arc::clone(name),
@@ -200,6 +248,7 @@ impl Ownership {
             settled_at,
             last_foreign: None,
             next_heartbeat: now,
+            last_heartbeat: None,
             heard_members: false,
         });
         link.carriers.insert(carrier);
@@ -219,7 +268,7 @@ impl Ownership {
             if link.carriers.is_empty() {
                 self.links.remove(&index);
                 for member in self.members.values_mut() {
-                    member.hearings.remove(&index);
+                    member.forget_link(index);
                 }
             }
         }
@@ -235,13 +284,15 @@ impl Ownership {
         }
         let Some(address) = sighting.address else { return };
         let Some(group) = self.group_of.get(&address).copied() else { return };
-        let member = self.members.values_mut().find(|member| member.has_mac(sighting.mac));
-        if let Some(member) = member {
-            if member.claims.iter().any(|claim| claim.answers() && claim.addresses.contains(&address)) {
-                member.answered_at = Some(now);
+        let claimants = self.claimed.get(&address).cloned().unwrap_or_default();
+        for (boot_id, _) in claimants {
+            if let Some(member) = self.members.get_mut(&boot_id).filter(|member| member.has_mac(sighting.mac)) {
+                member.take_answer(now, IpFamily::of(address));
                 self.touched.insert(group);
+                self.revive(boot_id);
             }
-        } else {
+        }
+        if !self.members.values().any(|member| member.has_mac(sighting.mac)) {
             self.stranger_sighted(now, group, address, sighting.mac);
         }
         self.settle(now);
@@ -261,10 +312,8 @@ impl Ownership {
             link.settled_at = settled_at;
         }
         // Silence during the stop proves nothing: nobody is judged before the segment was heard for a timeout.
-        for member in self.members.values_mut() {
-            for hearing in member.hearings.values_mut() {
-                hearing.last_heard = now;
-            }
+        for member in self.members.values_mut().filter(|member| !member.judged_silent) {
+            member.excused_at = Some(now);
         }
         self.suspend_all();
         self.settle(now);
@@ -372,6 +421,10 @@ impl Ownership {
             .collect();
         views.sort_by(|left, right| left.name.cmp(&right.name));
         views
+    }
+
+    pub(crate) const fn claims_of_all(&self) -> u32 {
+        self.claims_of_all
     }
 
     pub(crate) fn is_idle(&self) -> bool {

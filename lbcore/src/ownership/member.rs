@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::announce::GroupKey;
+use crate::family::IpFamily;
 use crate::link::{LinkIndex, MacAddr};
 use crate::service::{NodeName, ServiceKey};
 use crate::time::Timestamp;
@@ -13,6 +14,11 @@ use super::claims::{ClaimTable, TableDigest};
 use super::frame::{Copy, HeardBy, Heartbeat};
 use super::key::KeyId;
 use super::{Assignment, BootId};
+
+/// Frames of one member may overtake each other by so many.
+const REORDERED: u64 = 64;
+/// Members that one member may list as heard; more are passed over.
+const MOST_HEARD_OF: usize = 1_024;
 
 /// How a member is heard on one link.
 #[derive(Clone, Debug)]
@@ -48,10 +54,7 @@ impl Hearing {
     fn take(&mut self, sequence: u64) -> Newness {
         if sequence > self.last_sequence {
             let ahead = sequence - self.last_sequence;
-            // Below the first sequence ever heard everything counts as seen.
-            let first = self.last_sequence == 0;
             self.taken = match u32::try_from(ahead) {
-                _ if first => u64::MAX,
                 Ok(ahead @ 1..=63) => (self.taken << ahead) | (1 << (ahead - 1)),
                 Ok(64) => 1 << 63,
                 _ => 0,
@@ -77,7 +80,17 @@ impl Hearing {
 pub(crate) struct SentSequences(std::collections::VecDeque<(Timestamp, u64)>);
 
 impl SentSequences {
+    /// Takes note of a sequence. Of those sent within a millisecond the first and the last are kept.
     pub(crate) fn push(&mut self, now: Timestamp, sequence: u64, timeout: Duration) {
+        let length = self.0.len();
+        let together = |(at, _): &(Timestamp, u64)| now.since(*at) < Duration::from_millis(1);
+        if length >= 2
+            && self.0.get(length - 2).is_some_and(together)
+            && let Some(last) = self.0.back_mut()
+        {
+            last.1 = sequence;
+            return;
+        }
         self.0.push_back((now, sequence));
         while self.0.front().is_some_and(|(at, _)| now.since(*at) > timeout) {
             self.0.pop_front();
@@ -86,8 +99,9 @@ impl SentSequences {
 
     /// Whether the sequence was sent within the last timeout ([OWN-16]).
     pub(crate) fn is_fresh(&self, now: Timestamp, sequence: u64, timeout: Duration) -> bool {
-        self.0.iter().find(|(at, _)| now.since(*at) <= timeout).is_some_and(|(_, oldest)| sequence >= *oldest)
-            && self.0.back().is_some_and(|(_, newest)| sequence <= *newest)
+        let last = self.0.back().map_or(0, |(_, sequence)| *sequence);
+        sequence <= last
+            && self.0.iter().find(|(at, _)| now.since(*at) <= timeout).is_some_and(|(_, oldest)| sequence >= *oldest)
     }
 }
 
@@ -97,6 +111,20 @@ pub(crate) struct Member {
     pub(crate) name: NodeName,
     pub(crate) boot_id: BootId,
     pub(crate) hearings: BTreeMap<LinkIndex, Hearing>,
+    /// When a frame of it was last taken on any link, also one that is gone by now.
+    last_heard: Option<Timestamp>,
+    /// The highest sequence taken on any link: a frame far below it is a replay on every link.
+    pub(crate) highest_sequence: u64,
+    /// What is not above it was taken, or was sent before this node looked away.
+    pub(crate) floor: u64,
+    /// The latest time at which a mutually heard member says that it heard this one.
+    pub(crate) told_at: Option<Timestamp>,
+    /// This process was stopped until then, so that silence before proves nothing.
+    pub(crate) excused_at: Option<Timestamp>,
+    /// Since when its heartbeats say that it hears nobody on any link ([OWN-33]).
+    pub(crate) deaf_since: Option<Timestamp>,
+    /// When its groups were looked at because it is deaf.
+    pub(crate) judged_deaf: Option<Timestamp>,
     /// Whom it hears on any link: when it last heard them, by our clock.
     pub(crate) hears: BTreeMap<BootId, Timestamp>,
     /// On how many links it hears members.
@@ -110,6 +138,9 @@ pub(crate) struct Member {
     pub(crate) first_heard: Timestamp,
     /// It answered a probe for an address it claims, from its own hardware address ([OWN-32]).
     pub(crate) answered_at: Option<Timestamp>,
+    /// Families of which an address was asked for when it fell silent, and when it last answered for each.
+    pub(crate) asked: Vec<IpFamily>,
+    answered: BTreeMap<IpFamily, Timestamp>,
     /// When a probe was last sent because it fell silent.
     pub(crate) probed_at: Option<Timestamp>,
     /// Its name came back under another boot id: its claims are void ([OWN-10]).
@@ -141,6 +172,13 @@ impl Member {
             name,
             boot_id,
             hearings: BTreeMap::new(),
+            last_heard: None,
+            highest_sequence: 0,
+            floor: 0,
+            told_at: None,
+            excused_at: None,
+            deaf_since: None,
+            judged_deaf: None,
             hears: BTreeMap::new(),
             heard_links: 0,
             keys: Vec::new(),
@@ -151,6 +189,8 @@ impl Member {
             assignments_told: TableDigest::default(),
             first_heard: now,
             answered_at: None,
+            asked: Vec::new(),
+            answered: BTreeMap::new(),
             probed_at: None,
             superseded: false,
             more_until: None,
@@ -163,18 +203,29 @@ impl Member {
 
     /// Takes note of a frame and tells whether it is newer than all before it on its link.
     pub(crate) fn hear(&mut self, arrival: Arrival) -> Newness {
+        // Every sequence is used once, whatever the link, so that what lies far below the highest is a recording: on a link where
+        // the member was not heard yet, too.
+        let floor = self.floor.max(self.highest_sequence.saturating_sub(REORDERED + 1));
+        if arrival.sequence <= floor {
+            return Newness::Replayed;
+        }
         let hearing = self.hearings.entry(arrival.link).or_insert(Hearing {
             mac: arrival.mac,
-            last_sequence: 0,
+            last_sequence: floor,
             taken: u64::MAX,
             last_heard: arrival.now,
             last_group: None,
             mutual_at: None,
             hears_group: true,
         });
+        if self.highest_sequence == 0 {
+            // Below the first sequence ever heard everything counts as seen.
+            hearing.last_sequence = arrival.sequence - 1;
+        }
         let newness = hearing.take(arrival.sequence);
         if newness == Newness::Newest {
-            self.judged_silent = false;
+            self.highest_sequence = self.highest_sequence.max(arrival.sequence);
+            self.last_heard = Some(arrival.now);
             hearing.last_heard = arrival.now;
             hearing.mac = arrival.mac;
         }
@@ -202,8 +253,11 @@ impl Member {
                 let at = Timestamp::from_micros(
                     arrival.now.as_micros().saturating_sub(u64::try_from(age.as_micros()).unwrap_or(u64::MAX)),
                 );
-                let known = self.hears.entry(heard.boot_id).or_insert(at);
-                *known = at.max(*known);
+                if let Some(known) = self.hears.get_mut(&heard.boot_id) {
+                    *known = at.max(*known);
+                } else if self.hears.len() < MOST_HEARD_OF {
+                    self.hears.insert(heard.boot_id, at);
+                }
             }
         }
         if let Some(hearing) = self.hearings.get_mut(&arrival.link) {
@@ -216,10 +270,31 @@ impl Member {
         }
         self.hears.retain(|_, at| arrival.now.since(*at) <= timeout.saturating_mul(4));
         self.heard_links = heartbeat.heard_links;
+        if heartbeat.heard_links > 0 || fresh {
+            self.deaf_since = None;
+            self.judged_deaf = None;
+        } else {
+            self.deaf_since.get_or_insert(arrival.now);
+        }
         self.keys.clone_from(&heartbeat.keys);
         self.claims_told = heartbeat.claims;
         self.assignments_told = heartbeat.assignments;
         fresh
+    }
+
+    /// It answered for an address that it claims: evidence once every family asked for has answered ([OWN-32]).
+    pub(crate) fn take_answer(&mut self, now: Timestamp, family: IpFamily) {
+        self.answered.insert(family, now);
+        if self.asked.iter().all(|asked| self.answered.get(asked).copied() >= self.probed_at) {
+            self.answered_at = Some(now);
+        }
+    }
+
+    /// A link is gone: what was sent until now does not count as news when it comes back.
+    pub(crate) fn forget_link(&mut self, link: LinkIndex) {
+        if self.hearings.remove(&link).is_some() {
+            self.floor = self.highest_sequence;
+        }
     }
 
     /// Whether its whole table of assignments is known, as it says itself.
@@ -228,8 +303,23 @@ impl Member {
     }
 
     /// When any frame of it was last taken.
-    pub(crate) fn last_heard(&self) -> Option<Timestamp> {
-        self.hearings.values().map(|hearing| hearing.last_heard).max()
+    pub(crate) const fn last_heard(&self) -> Option<Timestamp> {
+        self.last_heard
+    }
+
+    /// The latest evidence that it runs: its frames, its answers to probes, and what others tell of hearing it.
+    pub(crate) fn evidence(&self) -> Option<Timestamp> {
+        self.last_heard.max(self.answered_at).max(self.told_at).max(self.excused_at)
+    }
+
+    /// It has said for so long that it hears nobody.
+    pub(crate) fn is_deaf_for(&self, now: Timestamp, duration: Duration) -> bool {
+        self.deaf_since.is_some_and(|since| now.since(since) >= duration)
+    }
+
+    /// Its claims are not all known yet.
+    pub(crate) fn has_more_to_tell(&self, now: Timestamp) -> bool {
+        self.claims.digest() != self.claims_told || self.more_until.is_some_and(|at| at > now)
     }
 
     /// Heard within the timeout.

@@ -35,7 +35,7 @@ const FLAG_MORE: u8 = 2;
 const FLAG_BROADCAST_ALONE: u8 = 1;
 
 /// A claim lists at most so many addresses on the wire; the rest of a larger group is answered for, but not listed.
-const MOST_ADDRESSES: usize = 40;
+pub(crate) const MOST_ADDRESSES: usize = 40;
 
 pub(super) const fn body_kind(body: &Body) -> u8 {
     match body {

@@ -16,27 +16,40 @@ use super::candidacy::{Foreign, Obstacle};
 use super::group::{Applied, FIRST_CLAIM_PROBES, Group, GroupAddress, Joining, PROBE_SPACING, Stand, State};
 
 impl Ownership {
-    /// Takes the stands of a carrier; groups are made, changed and dropped as they say.
+    /// Takes the whole of a carrier's stands; groups are made, changed and dropped as they say.
     pub(super) fn set_stands(&mut self, carrier: CarrierId, stands: BTreeMap<IpAddr, Stand>) {
-        let now = self.now;
-        let Some(record) = self.carriers.get_mut(&carrier) else { return };
-        let before = core::mem::replace(&mut record.stands, stands.clone());
-        let gone = before.keys().filter(|address| !stands.contains_key(*address)).copied().collect::<Vec<_>>();
+        let Some(record) = self.carriers.get(&carrier) else { return };
+        let gone: Vec<IpAddr> =
+            record.stands.keys().filter(|address| !stands.contains_key(*address)).copied().collect();
         for address in gone {
-            self.drop_address(now, address);
+            self.drop_stand(carrier, address);
         }
         for (address, stand) in stands {
-            match before.get(&address) {
-                Some(same) if *same == stand => {}
-                Some(other) if other.group != stand.group => self.move_address(now, carrier, address, stand),
-                Some(_) => {
-                    let key = stand.group;
-                    if let Some(entry) = self.groups.get_mut(&key).and_then(|group| group.addresses.get_mut(&address)) {
-                        entry.stand = stand;
-                    }
-                    self.touched.insert(key);
-                }
-                None => self.add_address(now, carrier, address, stand),
+            self.put_stand(carrier, address, stand);
+        }
+    }
+
+    pub(super) fn drop_stand(&mut self, carrier: CarrierId, address: IpAddr) {
+        let Some(record) = self.carriers.get_mut(&carrier) else { return };
+        if record.stands.remove(&address).is_some() {
+            self.drop_address(self.now, address);
+        }
+    }
+
+    pub(super) fn put_stand(&mut self, carrier: CarrierId, address: IpAddr, stand: Stand) {
+        let now = self.now;
+        let Some(record) = self.carriers.get_mut(&carrier) else { return };
+        if record.stands.get(&address) == Some(&stand) {
+            return;
+        }
+        record.stands.insert(address, stand.clone());
+        self.moving.remove(&address);
+        match self.group_of.get(&address).copied() {
+            None => self.add_address(now, carrier, address, stand),
+            Some(key) if key != stand.group => self.move_address(now, carrier, address, stand),
+            Some(key) => {
+                self.with_address(key, address, |entry| entry.stand = stand);
+                self.touched.insert(key);
             }
         }
     }
@@ -46,7 +59,7 @@ impl Ownership {
         let known_epoch = self.known_epoch(address);
         let group = self.groups.entry(key).or_insert_with(|| Group::new(now));
         group.known_epoch = group.known_epoch.max(known_epoch);
-        let joining = group.answers().then_some(Joining { next_probe: now, probes_left: FIRST_CLAIM_PROBES });
+        let joining = group.answers().then_some(Joining::new(now));
         let entry = GroupAddress { carrier, stand, applied: Applied::None, told: None, joining };
         group.addresses.insert(address, entry);
         self.group_of.insert(address, key);
@@ -63,6 +76,7 @@ impl Ownership {
     }
 
     pub(super) fn drop_address(&mut self, now: Timestamp, address: IpAddr) {
+        self.moving.remove(&address);
         let Some(key) = self.group_of.remove(&address) else { return };
         let Some(group) = self.groups.get_mut(&key) else { return };
         let Some(entry) = group.addresses.remove(&address) else { return };
@@ -89,35 +103,6 @@ impl Ownership {
             self.tell(Event::Lost { group: key, cause: LossCause::NotWanted });
         }
         self.withdraw_claim(key);
-    }
-
-    /// An address changes its group: what this node owns it keeps, without a gap.
-    pub(super) fn move_address(&mut self, now: Timestamp, carrier: CarrierId, address: IpAddr, stand: Stand) {
-        let (from, to) = (self.group_of.get(&address).copied(), stand.group);
-        let Some(old) = from.and_then(|from| self.groups.get_mut(&from)) else {
-            return self.add_address(now, carrier, address, stand);
-        };
-        let inherited = old.state.clone();
-        let (known_epoch, answered) = (old.known_epoch, old.answers());
-        let Some(mut entry) = old.addresses.remove(&address) else { return };
-        let emptied = old.addresses.is_empty();
-        entry.stand = stand;
-        let fresh = !self.groups.contains_key(&to);
-        let group = self.groups.entry(to).or_insert_with(|| Group::new(now));
-        group.known_epoch = group.known_epoch.max(known_epoch);
-        if answered && !group.answers() && (fresh || matches!(group.state, State::Pending)) {
-            group.state = inherited;
-        } else if !answered && group.answers() {
-            entry.joining = Some(Joining { next_probe: now, probes_left: FIRST_CLAIM_PROBES });
-        }
-        group.addresses.insert(address, entry);
-        self.group_of.insert(address, to);
-        self.touched.insert(to);
-        if emptied && let Some(from) = from {
-            self.end_group(now, from);
-        } else if let Some(from) = from {
-            self.touched.insert(from);
-        }
     }
 
     pub(super) fn carrier_of(&self, address: IpAddr) -> Option<CarrierId> {
@@ -244,29 +229,29 @@ impl Ownership {
         entry: &GroupAddress,
         foreign: &[Foreign],
     ) -> bool {
-        let Some(joining) = entry.joining else { return false };
-        let claimed = foreign.iter().any(|other| {
-            other.alive
-                && self
-                    .claimed
-                    .get(&address)
-                    .is_some_and(|entries| entries.iter().any(|(boot_id, _)| *boot_id == other.boot_id))
-        });
-        let mut next = joining;
+        let Some(mut joining) = entry.joining else { return false };
+        if foreign.iter().any(|other| other.alive && other.addresses.contains(&address)) {
+            joining.was_claimed = true;
+            joining.probes_left = FIRST_CLAIM_PROBES;
+            joining.next_probe = now;
+            self.with_address(key, address, |entry| entry.joining = Some(joining));
+            return true;
+        }
+        if joining.was_claimed || (now >= joining.next_probe && joining.probes_left == 0) {
+            // Its owner handed it over, or nobody answered.
+            self.with_address(key, address, |entry| entry.joining = None);
+            return false;
+        }
         if now >= joining.next_probe {
-            if joining.probes_left == 0 && !claimed {
-                self.with_address(key, address, |entry| entry.joining = None);
-                return false;
-            }
-            next.probes_left = joining.probes_left.saturating_sub(1);
-            next.next_probe = now + PROBE_SPACING;
+            joining.probes_left = joining.probes_left.saturating_sub(1);
+            joining.next_probe = now + PROBE_SPACING;
             for link in self.links_of(entry).iter() {
                 self.effect(entry.carrier, Effect::Probe { address, link: *link });
             }
-            self.with_address(key, address, |entry| entry.joining = Some(next));
+            self.with_address(key, address, |entry| entry.joining = Some(joining));
         }
         let deadline = self.groups.get(&key).and_then(|group| group.deadline);
-        let at = deadline.map_or(next.next_probe, |deadline| deadline.min(next.next_probe));
+        let at = deadline.map_or(joining.next_probe, |deadline| deadline.min(joining.next_probe));
         self.schedule(key, Some(at));
         true
     }

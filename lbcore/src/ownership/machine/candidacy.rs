@@ -1,23 +1,28 @@
 //! How this node compares with others for a group: their claims, its rank, what keeps it from owning ([OWN-22], [OWN-30]).
 
 use core::cmp::Reverse;
+use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::announce::{GroupKey, Withheld};
 use crate::link::LinkIndex;
 use crate::ownership::claims::{Claim, ClaimOrder, ClaimState, election_digest};
+use crate::ownership::frame::MOST_ADDRESSES;
 use crate::ownership::{BootId, ReturnPolicy};
 use crate::service::NodeName;
 use crate::time::Timestamp;
 
 use super::Ownership;
-use super::group::Group;
+use super::group::{Group, State};
 
 /// Nobody waits for more than so many better ranked nodes: most of them may not stand for the group at all.
 const MOST_RANKS: u32 = 3;
 /// Moves by choice rest while more than so many moves are remembered ([OWN-34]).
 const MOST_MOVES: f64 = 3.0;
+/// How often it is looked whether they have rested enough.
+const DAMPING_CHECK: Duration = Duration::from_secs(5);
 
 /// A claim of another member on addresses of a group.
 #[derive(Clone, Debug)]
@@ -29,8 +34,13 @@ pub(super) struct Foreign {
     pub(super) epoch: u64,
     /// Hearing is mutual, or a member that it is mutual with relays the claim: it can be yielded to ([OWN-33]).
     pub(super) hears_us: bool,
+    /// It runs, and is not deaf: what it claims counts.
     pub(super) alive: bool,
+    /// It runs and hears nobody.
+    pub(super) is_deaf: bool,
+    /// The last sign that it could answer.
     pub(super) evidence: Timestamp,
+    pub(super) addresses: Arc<[IpAddr]>,
 }
 
 /// Why this node may not own a group now.
@@ -38,6 +48,13 @@ pub(super) enum Obstacle {
     /// It shall not, says the host.
     NotEligible,
     Withheld(Withheld),
+}
+
+impl Foreign {
+    /// Whether it answers for an address; a list cut at its longest is taken to go on.
+    pub(super) fn covers(&self, address: IpAddr) -> bool {
+        self.addresses.len() >= MOST_ADDRESSES || self.addresses.contains(&address)
+    }
 }
 
 impl Ownership {
@@ -52,7 +69,8 @@ impl Ownership {
             .filter_map(|(boot_id, key)| {
                 let member = self.members.get(&boot_id)?;
                 let claim = member.claim(key)?;
-                let evidence = self.evidence(member)?;
+                let is_deaf = self.is_deaf(member, claim.epoch);
+                let evidence = member.deaf_since.filter(|_| is_deaf).or_else(|| member.evidence())?;
                 let direct = member.is_present(self.now, timeout);
                 Some(Foreign {
                     boot_id,
@@ -61,8 +79,10 @@ impl Ownership {
                     state: claim.state,
                     epoch: claim.epoch,
                     hears_us: member.is_mutual(self.now, timeout) || !direct || self.relays(boot_id),
-                    alive: self.now.since(evidence) < timeout,
+                    alive: !is_deaf && self.now.since(evidence) < timeout,
+                    is_deaf,
                     evidence,
+                    addresses: Arc::clone(&claim.addresses),
                 })
             })
             .collect();
@@ -102,20 +122,10 @@ impl Ownership {
     pub(super) fn is_partly_deaf(&self, group: &Group) -> bool {
         let links: BTreeSet<LinkIndex> =
             group.addresses.values().flat_map(|entry| self.links_of(entry).to_vec()).collect();
-        let timeout = self.timeout();
-        let hears = |index: &LinkIndex| {
-            self.members.values().any(|member| {
-                member.hearings.get(index).is_some_and(|hearing| self.now.since(hearing.last_heard) < timeout)
-            })
-        };
+        let view = &self.hearing_view;
         let once = links.iter().filter(|index| self.links.get(index).is_some_and(|link| link.heard_members)).count();
-        let now = links.iter().filter(|index| hears(index)).count();
-        now > 0
-            && now < once
-            && self
-                .members
-                .values()
-                .any(|member| member.is_mutual(self.now, timeout) && usize::from(member.heard_links) >= once)
+        let now = links.intersection(&view.heard).count();
+        now > 0 && now < once && usize::from(view.most_of_others) >= once
     }
 
     /// How many live members stand before this node in the election order of a group ([OWN-32]).
@@ -137,9 +147,7 @@ impl Ownership {
     pub(super) fn others_are_unread(&self) -> bool {
         let timeout = self.timeout();
         self.members.values().any(|member| {
-            member.is_mutual(self.now, timeout)
-                && self.is_alive(member)
-                && (member.claims.digest() != member.claims_told || member.more_until.is_some_and(|at| at > self.now))
+            member.is_mutual(self.now, timeout) && self.is_alive(member) && member.has_more_to_tell(self.now)
         })
     }
 
@@ -178,6 +186,24 @@ impl Ownership {
             claim.score > group.score()
                 || (returns && (Reverse(claim.score), election_digest(&member.name, election_key)) < own)
         })
+    }
+
+    /// When another that stands ready may have it, where time alone keeps it from that ([OWN-34]).
+    pub(super) fn next_return(&self, now: Timestamp, key: GroupKey, group: &Group) -> Option<Timestamp> {
+        let State::Active { since, .. } = group.state else { return None };
+        let wishing = self.members.values().any(|member| {
+            member.is_mutual(now, self.timeout())
+                && member.claim(key).is_some_and(|claim| claim.state == ClaimState::Standby)
+        });
+        if !wishing {
+            return None;
+        }
+        let damped = (group.penalty(now) > MOST_MOVES).then(|| now + DAMPING_CHECK);
+        let due = match self.config.return_policy {
+            ReturnPolicy::After(wait) => Some(since + wait).filter(|at| *at > now),
+            ReturnPolicy::Never | ReturnPolicy::AtOnce => None,
+        };
+        damped.into_iter().chain(due).min()
     }
 
     pub(super) fn own_order(&self, key: GroupKey, group: &Group, epoch: u64) -> ClaimOrder {

@@ -54,6 +54,14 @@ pub(super) enum Applied {
 pub(super) struct Joining {
     pub(super) next_probe: Timestamp,
     pub(super) probes_left: u8,
+    /// Another member was heard to answer for it: once it does not any more, the address has been handed over.
+    pub(super) was_claimed: bool,
+}
+
+impl Joining {
+    pub(super) const fn new(now: Timestamp) -> Self {
+        Self { next_probe: now, probes_left: FIRST_CLAIM_PROBES, was_claimed: false }
+    }
 }
 
 /// One address of a group.
@@ -105,6 +113,10 @@ pub(super) struct Group {
     pub(super) known_epoch: u64,
     /// Its owner came back under a new boot id, which voids the claim: taken over without asking the segment.
     pub(super) void_owner: Option<NodeName>,
+    /// A stranger held an address of it and has been silent for three probes: taken over in the order of ranks ([OWN-40]).
+    pub(super) freed_by: Option<MacAddr>,
+    /// When its claim of epoch 0 may rise.
+    pub(super) raise_at: Option<Timestamp>,
     /// Deadline entered in the timers.
     pub(super) deadline: Option<Timestamp>,
     /// Hardware addresses changed, or a conflict was settled: send a burst at the next step.
@@ -127,6 +139,8 @@ impl Group {
             state: State::Pending,
             known_epoch: 0,
             void_owner: None,
+            freed_by: None,
+            raise_at: None,
             deadline: None,
             announce_again: false,
             contested_at: None,

@@ -1,6 +1,5 @@
 //! Frames in: who is heard, who hears us, whose tables are known ([OWN-10] to [OWN-16]).
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::announce::GroupKey;
@@ -8,7 +7,7 @@ use crate::link::{LinkIndex, MacAddr};
 use crate::ownership::claims::Claim;
 use crate::ownership::frame::{self, Assignments, Body, Claims, Frame, FrameError, Heartbeat, More, Table};
 use crate::ownership::member::{Arrival, Member, Newness};
-use crate::ownership::{BootId, Destination, Effect, Event};
+use crate::ownership::{BootId, Destination, Event};
 use crate::service::NodeName;
 use crate::time::Timestamp;
 
@@ -17,10 +16,14 @@ use super::telling::{Source, SyncJob};
 
 /// Frames that do not verify are told at most so often.
 const UNVERIFIED_TELL_EVERY: core::time::Duration = core::time::Duration::from_secs(10);
-/// A member not heard for so long is forgotten; its epochs live on in the groups.
-const FORGET_AFTER: core::time::Duration = core::time::Duration::from_secs(60);
-/// Most members kept; beyond it a new one is not taken in before an old one is forgotten.
+/// Most members kept; beyond it a new one takes the place of the one that is least worth keeping.
 const MOST_MEMBERS: usize = 1_024;
+/// Most claims kept of one member and of all together; a table that is larger is not taken in beyond it. Three times 10,000 groups,
+/// and what 20 members with that many need.
+const MOST_CLAIMS: u32 = 32_768;
+const MOST_CLAIMS_OF_ALL: u32 = 262_144;
+/// Most assignments kept of one member.
+const MOST_ASSIGNMENTS: usize = 65_536;
 
 impl Ownership {
     pub(crate) fn handle_member_frame(
@@ -69,11 +72,12 @@ impl Ownership {
 
     fn take_frame(&mut self, arrival: Arrival, frame: Frame) {
         let now = arrival.now;
-        if !self.members.contains_key(&frame.boot_id) {
-            if self.members.len() >= MOST_MEMBERS {
-                return;
-            }
-            self.members.insert(frame.boot_id, Member::new(frame.name.clone(), frame.boot_id, now));
+        if self.departed.get(&frame.boot_id).is_some_and(|gone| arrival.sequence <= gone.sequence) {
+            // A recording of a member that is gone.
+            return;
+        }
+        if !self.admit(now, frame.boot_id, &frame.name) {
+            return;
         }
         let Some(member) = self.members.get_mut(&frame.boot_id) else { return };
         let silent = member.judged_silent || member.hearings.is_empty();
@@ -84,10 +88,13 @@ impl Ownership {
         if newness == Newness::Replayed {
             return;
         }
+        self.revive(frame.boot_id);
         if silent && let Some(link) = self.links.get_mut(&arrival.link) {
-            // New or back: let it know at once that it is heard, so that claims count sooner.
-            link.next_heartbeat = now;
-            self.next_tick = now;
+            // New or back: let it know soon that it is heard, so that claims count sooner. Made-up members cannot make this node
+            // send without end.
+            let soonest = link.last_heartbeat.map_or(now, |at| at + self.config.timings.period / 4);
+            link.next_heartbeat = link.next_heartbeat.min(soonest.max(now));
+            self.next_tick = self.next_tick.min(link.next_heartbeat);
         }
         match frame.body {
             Body::Heartbeat(heartbeat) => {
@@ -112,10 +119,14 @@ impl Ownership {
         let own = self.config.boot_id;
         let Some(member) = self.members.get_mut(&boot_id) else { return };
         let was_synced = member.is_synced();
+        let (was_mutual, was_deaf) = (member.is_mutual(now, timeout), member.judged_deaf.is_some());
         let fresh = member.take_heartbeat(arrival, heartbeat, own, &self.sent, timeout);
         if member.is_synced() != was_synced {
             // The table may have come before the heartbeat that calls it whole: nothing else will tell the host.
             self.members_version += 1;
+        }
+        if was_deaf && member.judged_deaf.is_none() {
+            self.touch_claims_of(boot_id);
         }
         if let Some(link) = self.links.get_mut(&arrival.link) {
             link.heard_members = true;
@@ -133,25 +144,112 @@ impl Ownership {
             return;
         }
         self.supersede_others(now, boot_id, name);
+        self.reinstate(boot_id, name);
+        self.take_evidence(boot_id, heartbeat);
         self.request_missing(now, boot_id);
         let Some(member) = self.members.get_mut(&boot_id) else { return };
-        if !member.told_alive && !member.superseded {
-            member.told_alive = true;
+        if member.superseded {
+            return;
+        }
+        if !core::mem::replace(&mut member.told_alive, true) {
             self.members_version += 1;
             self.tell(Event::MemberUp { name: name.clone(), mac: arrival.mac });
+        }
+        if !was_mutual {
+            // Claims may be yielded to now that could not before, and ours count for somebody.
+            self.members_version += 1;
             self.touched.extend(self.groups.keys().copied());
+        }
+    }
+
+    /// Makes room for a member and takes it in; whether it is in. The least worth keeping goes: one that never heard us, the
+    /// longest silent; who hears us stays ([OWN-16]).
+    fn admit(&mut self, now: Timestamp, boot_id: BootId, name: &NodeName) -> bool {
+        if self.members.contains_key(&boot_id) {
+            return true;
+        }
+        if self.members.len() >= MOST_MEMBERS {
+            let timeout = self.timeout();
+            let others = self.members.values().filter(|member| !member.told_alive && !member.is_mutual(now, timeout));
+            let Some(least) = others.min_by_key(|member| member.last_heard()).map(|member| member.boot_id) else {
+                return false;
+            };
+            self.forget_member(least);
+        }
+        let mut member = Member::new(name.clone(), boot_id, now);
+        if let Some(departed) = self.departed.remove(&boot_id) {
+            member.floor = departed.sequence;
+            member.superseded = departed.superseded;
+        }
+        self.members.insert(boot_id, member);
+        true
+    }
+
+    /// Takes from a mutually heard member whom it hears: evidence that those run.
+    fn take_evidence(&mut self, boot_id: BootId, heartbeat: &Heartbeat) {
+        let Some(member) = self.members.get(&boot_id).filter(|member| !member.superseded) else { return };
+        let told: Vec<(BootId, Timestamp)> = heartbeat
+            .heard
+            .iter()
+            .filter_map(|heard| member.hears.get(&heard.boot_id).map(|at| (heard.boot_id, *at)))
+            .collect();
+        for (heard, at) in told {
+            if let Some(other) = self.members.get_mut(&heard) {
+                other.told_at = other.told_at.max(Some(at));
+                self.revive(heard);
+            }
+        }
+    }
+
+    /// There is evidence of a member again: its silence is to be judged anew.
+    pub(super) fn revive(&mut self, boot_id: BootId) {
+        let (now, timeout) = (self.now, self.config.timings.timeout);
+        let Some(member) = self.members.get_mut(&boot_id) else { return };
+        if member.judged_silent && member.evidence().is_some_and(|at| now.since(at) < timeout) {
+            member.judged_silent = false;
+            self.members_version += 1;
+            self.touch_claims_of(boot_id);
+        }
+    }
+
+    /// Two hosts shared a name and the other is gone: the one left counts again.
+    fn reinstate(&mut self, boot_id: BootId, name: &NodeName) {
+        let superseded = self.members.get(&boot_id).is_some_and(|member| member.superseded);
+        let rivalled = self
+            .members
+            .values()
+            .any(|other| other.boot_id != boot_id && other.name == *name && !other.superseded && self.is_alive(other));
+        if !superseded || rivalled {
+            return;
+        }
+        let Some(member) = self.members.get_mut(&boot_id) else { return };
+        member.superseded = false;
+        for claim in member.claims.iter().filter(|claim| claim.answers()) {
+            for address in claim.addresses.iter() {
+                self.claimed.entry(*address).or_default().push((boot_id, claim.group));
+            }
+        }
+        self.touch_claims_of(boot_id);
+    }
+
+    /// Looks again at our groups that a member claims.
+    pub(super) fn touch_claims_of(&mut self, boot_id: BootId) {
+        let Some(member) = self.members.get(&boot_id) else { return };
+        for claim in member.claims.iter() {
+            self.touched.extend(self.groups_of(claim));
         }
     }
 
     /// A fresh frame under a new boot id voids the claims of the same name under every other ([OWN-10]).
     fn supersede_others(&mut self, now: Timestamp, boot_id: BootId, name: &NodeName) {
-        let Some(first_heard) = self.members.get(&boot_id).map(|member| member.first_heard) else { return };
+        let Some(newer) = self.members.get(&boot_id).filter(|member| !member.superseded) else { return };
+        let (first_heard, timeout) = (newer.first_heard, self.timeout());
         let older: Vec<BootId> = self
             .members
             .values()
-            .filter(|other| {
-                other.boot_id != boot_id && other.name == *name && !other.superseded && other.first_heard <= first_heard
-            })
+            .filter(|other| other.boot_id != boot_id && other.name == *name && !other.superseded)
+            // What came later but never heard us is a recording.
+            .filter(|other| other.first_heard <= first_heard || !other.is_mutual(now, timeout))
             .map(|other| other.boot_id)
             .collect();
         for other in older {
@@ -194,6 +292,9 @@ impl Ownership {
         }
         wanted.retain(|table| member.requested.get(table).is_none_or(|at| now.since(*at) >= patience));
         let Some((link, mac)) = member.best_link() else { return };
+        if self.jobs.len() >= super::telling::MOST_JOBS {
+            return;
+        }
         for table in wanted {
             member.requested.insert(table, now);
             self.jobs.push_front(SyncJob::new(link, Destination::Unicast(mac), Source::Request(boot_id, table)));
@@ -206,12 +307,16 @@ impl Ownership {
             let timeout = self.timeout();
             let heard = self.members.get(&boot_id).is_some_and(|member| member.is_present(now, timeout));
             let trusted = self.members.get(&sender).is_some_and(|relay| relay.is_mutual(now, timeout));
-            if heard || !trusted || boot_id == self.config.boot_id || self.members.len() >= MOST_MEMBERS {
+            if heard || !trusted || boot_id == self.config.boot_id || !self.admit(now, boot_id, &name) {
                 return;
             }
             owner = boot_id;
-            let member = self.members.entry(boot_id).or_insert_with(|| Member::new(name, boot_id, now));
-            member.judged_silent = false;
+            // What the relay told of hearing it may have come before it was known here.
+            let told = self.members.get(&sender).and_then(|relay| relay.hears.get(&boot_id).copied());
+            if let Some(member) = self.members.get_mut(&boot_id) {
+                member.told_at = member.told_at.max(told);
+            }
+            self.revive(boot_id);
         } else if claims.more == More::Yes {
             let until = now + self.period().saturating_mul(2);
             if let Some(member) = self.members.get_mut(&sender) {
@@ -235,9 +340,10 @@ impl Ownership {
         }
     }
 
-    fn forget_claim(&mut self, owner: BootId, group: GroupKey) {
+    pub(super) fn forget_claim(&mut self, owner: BootId, group: GroupKey) {
         let Some(member) = self.members.get_mut(&owner) else { return };
         if let Some(claim) = member.claims.remove(group) {
+            self.claims_of_all = self.claims_of_all.saturating_sub(1);
             self.unindex(owner, &claim);
             let groups = self.groups_of(&claim);
             self.touched.extend(groups);
@@ -245,8 +351,13 @@ impl Ownership {
     }
 
     fn take_claim(&mut self, owner: BootId, claim: &Claim) {
+        let all = self.claims_of_all;
         let Some(member) = self.members.get_mut(&owner) else { return };
-        if member.claims.get(claim.group) == Some(claim) {
+        let known = member.claims.get(claim.group);
+        if known.is_none() && (member.claims.digest().count >= MOST_CLAIMS || all >= MOST_CLAIMS_OF_ALL) {
+            return;
+        }
+        if known == Some(claim) {
             // Said again: nothing new, but a conflict may want its answer.
             let groups = self.groups_of(claim);
             self.touched.extend(groups);
@@ -254,6 +365,9 @@ impl Ownership {
         }
         let superseded = member.superseded;
         let before = member.claims.put(claim.clone());
+        if before.is_none() {
+            self.claims_of_all += 1;
+        }
         if let Some(before) = before {
             self.unindex(owner, &before);
             let groups = self.groups_of(&before);
@@ -303,7 +417,8 @@ impl Ownership {
 
     fn take_assignments(&mut self, sender: BootId, assignments: Assignments) {
         let Some(member) = self.members.get_mut(&sender) else { return };
-        let mut table: BTreeMap<_, _> = (*member.assignments).clone();
+        // Copied only where a host still looks at the table before.
+        let table = Arc::make_mut(&mut member.assignments);
         let mut digest = member.assignments_digest;
         let mut gone = assignments.removed;
         if let Some((first, last)) = &assignments.complete {
@@ -319,138 +434,15 @@ impl Ownership {
             }
         }
         for (service, assignment) in assignments.entries {
+            if table.len() >= MOST_ASSIGNMENTS && !table.contains_key(&service) {
+                continue;
+            }
             digest.add(&frame::encoded_assignment(&service, &assignment));
             if let Some(before) = table.insert(service.clone(), assignment) {
                 digest.remove(&frame::encoded_assignment(&service, &before));
             }
         }
-        member.assignments = Arc::new(table);
         member.assignments_digest = digest;
         self.members_version += 1;
-    }
-
-    /// The latest evidence that a member runs: its frames, its answers to probes, and what others tell of hearing it.
-    pub(super) fn evidence(&self, member: &Member) -> Option<Timestamp> {
-        let direct = member.last_heard().max(member.answered_at);
-        let told = self
-            .members
-            .values()
-            .filter(|other| other.boot_id != member.boot_id && other.is_mutual(self.now, self.timeout()))
-            .filter_map(|other| other.hears.get(&member.boot_id).copied())
-            .max();
-        direct.max(told)
-    }
-
-    /// Whether there is evidence of it within the timeout.
-    pub(super) fn is_alive(&self, member: &Member) -> bool {
-        self.evidence(member).is_some_and(|at| self.now.since(at) < self.timeout())
-    }
-
-    /// Members that hear us and that we hear.
-    pub(super) fn mutual_members(&self) -> usize {
-        let own = self.own_name();
-        let timeout = self.timeout();
-        self.members.values().filter(|member| member.name != *own && member.is_mutual(self.now, timeout)).count()
-    }
-
-    /// Once a tick: forgets the long dead, notes the newly dead, ends a duplicate name.
-    pub(super) fn check_members(&mut self, now: Timestamp) {
-        if self.duplicate_until.is_some_and(|(until, _)| until <= now) {
-            self.duplicate_until = None;
-            self.touched.extend(self.groups.keys().copied());
-        }
-        let gone: Vec<BootId> = self
-            .members
-            .values()
-            .filter(|member| {
-                let last = self.evidence(member).unwrap_or(member.first_heard);
-                let idle = if member.superseded { self.timeout().saturating_mul(4) } else { FORGET_AFTER };
-                now.since(last) > idle
-            })
-            .map(|member| member.boot_id)
-            .collect();
-        for boot_id in gone {
-            let claims: Vec<Claim> =
-                self.members.get(&boot_id).map(|member| member.claims.iter().cloned().collect()).unwrap_or_default();
-            for claim in claims {
-                self.forget_claim(boot_id, claim.group);
-            }
-            self.members.remove(&boot_id);
-            self.members_version += 1;
-        }
-    }
-
-    /// Members whose silence has reached the half or the whole of the timeout.
-    pub(super) fn check_silence(&mut self, now: Timestamp) {
-        let (timeout, half) = (self.timeout(), self.timeout() / 2);
-        let mut probes = Vec::new();
-        let mut died = Vec::new();
-        for member in self.members.values().filter(|member| !member.superseded) {
-            let Some(last) = self.evidence(member) else { continue };
-            let silence = now.since(last);
-            if silence >= timeout && !member.judged_silent {
-                died.push(member.boot_id);
-            }
-            let due = member.probed_at.is_none_or(|at| at < last && now.since(at) >= half);
-            if silence >= half && silence < timeout && due {
-                probes.push(member.boot_id);
-            }
-        }
-        for boot_id in probes {
-            self.probe_silent(now, boot_id);
-        }
-        for boot_id in died {
-            let Some(member) = self.members.get_mut(&boot_id) else { continue };
-            member.judged_silent = true;
-            let was_told = core::mem::take(&mut member.told_alive);
-            let name = member.name.clone();
-            let claims: Vec<Claim> = member.claims.iter().cloned().collect();
-            self.members_version += 1;
-            if was_told {
-                self.tell(Event::MemberDown { name });
-            }
-            for claim in claims {
-                let groups = self.groups_of(&claim);
-                self.touched.extend(groups);
-            }
-        }
-    }
-
-    /// Asks once for an address of a member that fell silent, and for any neighbour where nobody else is heard ([OWN-32], [OWN-33]).
-    fn probe_silent(&mut self, now: Timestamp, boot_id: BootId) {
-        let Some(member) = self.members.get_mut(&boot_id) else { return };
-        member.probed_at = Some(now);
-        let Some((link, _)) = member.best_link() else { return };
-        let last = member.last_heard();
-        let address = member
-            .claims
-            .iter()
-            .filter(|claim| claim.answers())
-            .flat_map(|claim| claim.addresses.iter().copied())
-            .find(|address| self.group_of.contains_key(address));
-        if let Some(address) = address
-            && let Some(carrier) = self.carrier_of(address)
-        {
-            self.effect(carrier, Effect::Probe { address, link });
-        }
-        let Some(record) = self.links.get(&link) else { return };
-        if record.last_foreign <= last
-            && let Some(carrier) = record.carriers.first().copied()
-        {
-            self.effect(carrier, Effect::ProbeNeighbors { link });
-        }
-    }
-
-    /// When silence of a member will next mean something.
-    pub(super) fn next_silence(&self) -> Option<Timestamp> {
-        let (timeout, half) = (self.timeout(), self.timeout() / 2);
-        let members = self.members.values().filter(|member| !member.judged_silent && !member.superseded);
-        members
-            .filter_map(|member| {
-                let last = self.evidence(member)?;
-                let halfway = last + half;
-                Some(if self.now < halfway { halfway } else { last + timeout })
-            })
-            .min()
     }
 }

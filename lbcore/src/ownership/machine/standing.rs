@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use crate::announce::{GroupKey, Withheld};
+use crate::announce::GroupKey;
 use crate::link::MacAddr;
 use crate::ownership::claims::{Claim, ClaimState};
 use crate::ownership::event::{LossCause, TakeCause};
@@ -13,16 +13,13 @@ use crate::time::Timestamp;
 
 use super::Ownership;
 use super::candidacy::{Foreign, Obstacle};
-use super::group::{FIRST_CLAIM_PROBES, Group, PROBE_SPACING, Release, State};
+use super::group::{FIRST_CLAIM_PROBES, Group, PROBE_SPACING, State};
 
 /// How often an address in use is asked for, and how many silent probes free it ([OWN-40]).
 const IN_USE_PROBE_EVERY: Duration = Duration::from_secs(1);
 const SILENT_PROBES: u8 = 3;
-/// How long a released group is answered for ([OWN-24]).
-const RELEASE_LIMIT: Duration = Duration::from_millis(500);
 /// An owned address is probed at this interval, more seldom where that would exceed ten probes a second ([OWN-41]).
-const WATCH_EVERY: Duration = Duration::from_secs(30);
-const WATCH_SPACING: Duration = Duration::from_millis(100);
+pub(super) const WATCH_EVERY: Duration = Duration::from_secs(30);
 
 impl Ownership {
     /// Looks at one group and does what follows, until nothing changes.
@@ -37,6 +34,9 @@ impl Ownership {
             }
         }
         self.apply(now, key);
+        if !self.moving.is_empty() {
+            self.retry_moves(now, key);
+        }
     }
 
     fn step_once(&mut self, now: Timestamp, key: GroupKey) {
@@ -55,18 +55,8 @@ impl Ownership {
                 self.step_active(now, key, &group, &foreign, obstacle.as_ref(), (*since, *epoch));
             }
             State::Releasing { since, epoch, until, because } => {
-                let own = self.own_order(key, &group, *epoch);
-                let successor =
-                    foreign.iter().find(|other| other.alive && other.state == ClaimState::Active && other.order > own);
-                if let Some(successor) = successor {
-                    self.lose(key, LossCause::HandedOver(successor.name.clone()), State::Standby);
-                } else if now >= *until && *because == Release::Outranked {
-                    self.enter(key, State::Active { since: *since, epoch: *epoch });
-                } else if now >= *until {
-                    self.lose(key, LossCause::NoSuccessor, State::Standby);
-                } else {
-                    self.schedule(key, Some(*until));
-                }
+                let releasing = (*since, *epoch, *until, *because);
+                self.step_releasing(now, key, &group, &foreign, obstacle.as_ref(), releasing);
             }
             State::Suspended { epoch } => self.step_suspended(now, key, &group, &foreign, *epoch),
             State::InUse { next_probe, silent_probes, holder } => {
@@ -75,7 +65,11 @@ impl Ownership {
                 } else if now < *next_probe {
                     self.schedule(key, Some(*next_probe));
                 } else if *silent_probes >= SILENT_PROBES {
-                    self.take(now, key, TakeCause::Unclaimed);
+                    // Everybody who asked sees the silence at the same time: the better placed go first.
+                    if let Some(group) = self.groups.get_mut(&key) {
+                        group.freed_by = Some(*holder);
+                    }
+                    self.enter(key, State::Standby);
                 } else {
                     let next_probe = now + IN_USE_PROBE_EVERY;
                     let state = State::InUse { holder: *holder, next_probe, silent_probes: silent_probes + 1 };
@@ -99,9 +93,12 @@ impl Ownership {
             return self.enter(key, State::Pending);
         }
         let owner = foreign.iter().find(|other| other.alive && other.state == ClaimState::Active);
-        if owner.is_some() {
+        if let Some(owner) = owner {
             self.wish(key, group, obstacle);
-            self.schedule(key, None);
+            // One that says it is deaf may have to be replaced later, without a further event.
+            let deaf = self.members.get(&owner.boot_id).is_some_and(|member| member.deaf_since.is_some());
+            self.schedule(key, deaf.then(|| now + self.timeout()));
+            self.forget_freed(key);
             return self.enter(key, State::Standby);
         }
         if obstacle.is_some() {
@@ -117,14 +114,19 @@ impl Ownership {
         if let Some(dead) = foreign.first() {
             return self.succeed_dead(now, key, group, dead);
         }
+        if let Some(holder) = group.freed_by {
+            let until = now + self.period() * 2 * self.rank(key, group, &BTreeSet::new());
+            return self.wait(now, key, group, until, TakeCause::StrangerGone(holder));
+        }
         if let Some(name) = group.void_owner.clone() {
             let without = BTreeSet::from([name.clone()]);
             // Members learn of the new boot id up to a period apart, so ranks stand two periods apart.
             let until = now + self.period() * 2 * self.rank(key, group, &without);
             return self.wait(now, key, group, until, TakeCause::OwnerRestarted(name));
         }
-        if self.better_intends(key, group) {
-            let until = now + self.timeout() * 2;
+        if self.better_intends(key, group)
+            && let Some(until) = self.patience(now, key)
+        {
             self.enter(key, State::Waiting { until, cause: TakeCause::Unclaimed });
             return self.schedule(key, Some(until));
         }
@@ -152,18 +154,26 @@ impl Ownership {
         {
             until = until.max(more);
         }
-        let heard_since = self.members.get(&dead.boot_id).is_some_and(|member| {
-            let mut last_foreign = self.links.iter().filter_map(|(index, link)| {
-                let heard = member.hearings.get(index).map(|hearing| hearing.last_heard);
-                // Since the probes half-way: who went deaf between two heartbeats heard others after the owner too.
-                link.last_foreign.map(|foreign| heard.is_none_or(|heard| foreign >= heard + self.timeout() / 2))
-            });
-            last_foreign.any(|since| since)
-        });
-        if !heard_since {
+        if dead.is_deaf {
+            // Its frames arrive: it is not this node that hears nothing.
+            return self.wait(now, key, group, until, TakeCause::OwnerDeaf(dead.name.clone()));
+        }
+        if !self.heard_others_since(dead) {
             until = dead.evidence + self.timeout() * 3;
         }
         self.wait(now, key, group, until, TakeCause::OwnerSilent(dead.name.clone()));
+    }
+
+    /// Whether a frame of another host came in since the owner's last one, on a link where the owner was heard ([OWN-33]). Where it
+    /// was heard through others alone, those are the other hosts.
+    fn heard_others_since(&self, dead: &Foreign) -> bool {
+        let Some(member) = self.members.get(&dead.boot_id) else { return false };
+        self.links.iter().any(|(index, link)| {
+            let last_heard = member.hearings.get(index).map(|hearing| hearing.last_heard);
+            let since = if member.hearings.is_empty() { Some(dead.evidence) } else { last_heard };
+            // Since the probes half-way: who went deaf between two heartbeats heard others after the owner, too.
+            since.is_some_and(|since| link.last_foreign >= Some(since + self.timeout() / 2))
+        })
     }
 
     /// Waits until then, or goes on with the wait that runs; then probes or claims.
@@ -186,7 +196,7 @@ impl Ownership {
         };
         let until = if now >= until && self.holds_for_unread(now, key) {
             // Somebody's claim may be among what is still on its way.
-            now + self.period()
+            now + self.period() / 4
         } else {
             until
         };
@@ -202,19 +212,29 @@ impl Ownership {
     }
 
     /// Whether claims of others are still on their way; waited for at most two timeouts.
-    fn holds_for_unread(&mut self, now: Timestamp, key: GroupKey) -> bool {
-        if !self.others_are_unread() {
-            return false;
-        }
+    pub(super) fn holds_for_unread(&mut self, now: Timestamp, key: GroupKey) -> bool {
+        self.others_are_unread() && self.patience(now, key).is_some()
+    }
+
+    /// Until when this group may wait for others: two timeouts from when it was first asked, then never again before the group has
+    /// come to rest.
+    fn patience(&mut self, now: Timestamp, key: GroupKey) -> Option<Timestamp> {
         let limit = now + self.timeout() * 2;
-        self.groups.get_mut(&key).is_some_and(|group| now < *group.hold_limit.get_or_insert(limit))
+        let group = self.groups.get_mut(&key)?;
+        Some(*group.hold_limit.get_or_insert(limit)).filter(|limit| now < *limit)
+    }
+
+    fn forget_freed(&mut self, key: GroupKey) {
+        if let Some(group) = self.groups.get_mut(&key) {
+            group.freed_by = None;
+        }
     }
 
     fn go_on_probing(&mut self, now: Timestamp, key: GroupKey, next_probe: Timestamp, probes_left: u8) {
         if now < next_probe {
             self.schedule(key, Some(next_probe));
         } else if probes_left == 0 && self.holds_for_unread(now, key) {
-            self.schedule(key, Some(now + self.period()));
+            self.schedule(key, Some(now + self.period() / 4));
         } else if probes_left == 0 {
             self.take(now, key, TakeCause::Unclaimed);
         } else {
@@ -223,108 +243,6 @@ impl Ownership {
             self.enter(key, State::Probing { next_probe, probes_left: probes_left - 1 });
             self.schedule(key, Some(next_probe));
         }
-    }
-
-    fn step_active(
-        &mut self,
-        now: Timestamp,
-        key: GroupKey,
-        group: &Group,
-        foreign: &[Foreign],
-        obstacle: Option<&Obstacle>,
-        (since, epoch): (Timestamp, u64),
-    ) {
-        let own = self.own_order(key, group, epoch);
-        let rival = foreign.iter().find(|other| other.alive && other.state == ClaimState::Active);
-        if let Some(rival) = rival
-            && rival.order > own
-            && rival.hears_us
-        {
-            return self.lose(key, LossCause::Outranked(rival.name.clone()), State::Standby);
-        }
-        match obstacle {
-            Some(Obstacle::Withheld(Withheld::NoLink)) => {
-                if self.links.is_empty() {
-                    return self.enter(key, State::Suspended { epoch });
-                }
-                return self.lose(key, LossCause::NoLink, State::Standby);
-            }
-            Some(_) if self.mutual_members() == 0 => return self.lose(key, LossCause::NoSuccessor, State::Standby),
-            Some(_) => {
-                let state = State::Releasing { since, epoch, until: now + RELEASE_LIMIT, because: Release::Leaving };
-                return self.enter(key, state);
-            }
-            None => {}
-        }
-        if self.is_outranked(now, key, group, since) {
-            let state = State::Releasing { since, epoch, until: now + RELEASE_LIMIT, because: Release::Outranked };
-            return self.enter(key, state);
-        }
-        self.defend(now, key, group, foreign, rival.is_some(), epoch);
-    }
-
-    /// Keeps the claim known: says it again to a lower rival, raises an epoch of 0, follows a releasing higher claim.
-    fn defend(&mut self, now: Timestamp, key: GroupKey, group: &Group, foreign: &[Foreign], rival: bool, epoch: u64) {
-        let period = self.period();
-        let mutual = self.mutual_members() > 0;
-        let higher = foreign.iter().filter(|other| other.alive).map(|other| other.epoch).max().unwrap_or_default();
-        let raise = (epoch == 0 && mutual && !rival) || (higher > epoch && !rival);
-        let mut next = None;
-        let Some(record) = self.groups.get_mut(&key) else { return };
-        if raise {
-            record.known_epoch = record.known_epoch.max(higher);
-            let epoch = record.known_epoch.saturating_add(1);
-            record.known_epoch = epoch;
-            if let State::Active { epoch: claimed, .. } = &mut record.state {
-                *claimed = epoch;
-            }
-        }
-        if rival {
-            let due = group.contested_at.is_none_or(|at| now.since(at) >= period);
-            if due {
-                record.contested_at = Some(now);
-                self.claim_again(key);
-            }
-            next = Some(now + period);
-        } else if record.contested_at.take().is_some() {
-            record.announce_again = true;
-        }
-        let watch = self.watch(now, key);
-        self.schedule(key, Some(next.map_or(watch, |next| watch.min(next))));
-    }
-
-    /// Probes owned addresses now and then: a rival that configures one says nothing by itself ([OWN-41]).
-    fn watch(&mut self, now: Timestamp, key: GroupKey) -> Timestamp {
-        let groups = self.own_claims.digest().count;
-        let every = WATCH_EVERY.max(WATCH_SPACING.saturating_mul(groups));
-        let jitter = Duration::from_millis(self.rng.below(5_000));
-        let Some(group) = self.groups.get_mut(&key) else { return now + every };
-        if now < group.next_watch {
-            return group.next_watch;
-        }
-        let first = group.next_watch == Timestamp::ZERO;
-        group.next_watch = now + every + jitter;
-        let next = group.next_watch;
-        if !first {
-            self.probe(key);
-        }
-        next
-    }
-
-    fn step_suspended(&mut self, now: Timestamp, key: GroupKey, group: &Group, foreign: &[Foreign], epoch: u64) {
-        match self.settled_at(group) {
-            None if self.links.is_empty() => return self.schedule(key, None),
-            None => return self.lose(key, LossCause::NoLink, State::Standby),
-            Some(at) if at > now => return self.schedule(key, Some(at)),
-            Some(_) => {}
-        }
-        let own = self.own_order(key, group, epoch);
-        if foreign.iter().any(|other| other.alive && other.order > own) {
-            return self.lose(key, LossCause::Stalled, State::Standby);
-        }
-        self.tell(Event::Took { group: key, epoch, cause: TakeCause::Resumed });
-        self.enter(key, State::Active { since: now, epoch });
-        self.claim_again(key);
     }
 
     /// A standby with a score, or one that policy lets return, says so in a claim of its own.
@@ -343,15 +261,15 @@ impl Ownership {
         let epoch = if mutual { group.known_epoch.saturating_add(1) } else { 0 };
         group.known_epoch = group.known_epoch.max(epoch);
         group.void_owner = None;
+        group.freed_by = None;
         group.note_move(now);
         group.next_watch = now + WATCH_EVERY;
         self.tell(Event::Took { group: key, epoch, cause });
+        // Claims leave within the same call, in as few frames as they fit in; effects are fetched after it.
         self.enter(key, State::Active { since: now, epoch });
-        // The claim leaves before the first answer does.
-        self.flush(now);
     }
 
-    fn lose(&mut self, key: GroupKey, cause: LossCause, next: State) {
+    pub(super) fn lose(&mut self, key: GroupKey, cause: LossCause, next: State) {
         let now = self.now;
         if let Some(group) = self.groups.get_mut(&key) {
             group.note_move(now);
@@ -391,7 +309,7 @@ impl Ownership {
         self.touched.insert(key);
     }
 
-    fn enter(&mut self, key: GroupKey, state: State) {
+    pub(super) fn enter(&mut self, key: GroupKey, state: State) {
         let Some(group) = self.groups.get_mut(&key) else { return };
         if group.state == state {
             return;

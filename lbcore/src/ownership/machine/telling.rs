@@ -1,7 +1,7 @@
 //! What goes out: heartbeats, changed claims and assignments, whole tables on request, relayed claims ([OWN-11] to [OWN-15]).
 
 use core::time::Duration;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::announce::GroupKey;
@@ -12,115 +12,22 @@ use crate::ownership::frame::{
     Table,
 };
 use crate::ownership::key::KeyId;
+use crate::ownership::member::Member;
 use crate::ownership::{Assignment, BootId, Destination};
 use crate::service::ServiceKey;
 use crate::time::Timestamp;
 
+use super::pacing::COPIES;
 use super::{Output, Ownership};
 
-/// Each change is told so often ([OWN-13]).
-const COPIES: u8 = 3;
-/// Frames that repeat changes to the group: so many at once after a quiet time, and so many in a second for ever. With the heartbeats
-/// of 20 members this stays near the bound of [OWN-14].
-const BURST_FRAMES: u32 = 64;
-const FRAMES_PER_SECOND: u32 = 100;
 /// Frames of whole tables in one call, over all requests.
 const JOB_FRAMES_PER_ROUND: usize = 16;
 /// Most requests answered at the same time.
-const MOST_JOBS: usize = 256;
+pub(super) const MOST_JOBS: usize = 256;
+/// Most members between which claims are relayed.
+const MOST_RELAYED: usize = 64;
 /// Periods for which one member must have missed another before its claims are relayed to it.
 const RELAY_AFTER_PERIODS: u32 = 3;
-
-/// Changes still to be told, in the order in which they are due. New ones go to the front.
-#[derive(Clone, Debug)]
-pub(super) struct Dirty<K> {
-    copies_left: BTreeMap<K, u8>,
-    queue: VecDeque<(Timestamp, K)>,
-}
-
-impl<K: Ord + Clone> Dirty<K> {
-    pub(super) const fn new() -> Self {
-        Self { copies_left: BTreeMap::new(), queue: VecDeque::new() }
-    }
-
-    /// Tells it from now, all copies.
-    fn mark(&mut self, now: Timestamp, key: K) {
-        match self.copies_left.insert(key.clone(), COPIES) {
-            // Already at the front, not told once yet.
-            Some(COPIES) => {}
-            // A place further back goes stale: `take_due` passes over it, since the copies tell which place counts.
-            Some(_) | None => self.queue.push_front((now, key)),
-        }
-    }
-
-    fn next(&self) -> Option<Timestamp> {
-        self.queue.front().map(|(at, _)| *at)
-    }
-
-    /// What is due, sorted and unique; first copies apart from repeats.
-    fn take_due(&mut self, now: Timestamp) -> (Vec<K>, Vec<K>) {
-        let (mut first, mut repeats) = (Vec::new(), Vec::new());
-        while let Some((at, key)) = self.queue.pop_front() {
-            if at > now {
-                self.queue.push_front((at, key));
-                break;
-            }
-            match self.copies_left.get(&key).copied() {
-                Some(COPIES) => first.push(key),
-                Some(_) => repeats.push(key),
-                None => {}
-            }
-        }
-        first.sort_unstable();
-        first.dedup();
-        repeats.sort_unstable();
-        repeats.dedup();
-        (first, repeats)
-    }
-
-    fn told(&mut self, key: &K, next: Timestamp) {
-        let Some(left) = self.copies_left.get_mut(key) else { return };
-        *left -= 1;
-        if *left == 0 {
-            self.copies_left.remove(key);
-        } else {
-            self.queue.push_back((next, key.clone()));
-        }
-    }
-
-    /// Gives up the repeats: the digests in the heartbeats make up for them.
-    fn drop_repeats(&mut self, keys: &[K]) {
-        for key in keys {
-            self.copies_left.remove(key);
-        }
-    }
-}
-
-/// A bucket of frames.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Allowance {
-    frames: u32,
-    filled_at: Timestamp,
-}
-
-impl Allowance {
-    pub(super) const fn new(now: Timestamp) -> Self {
-        Self { frames: BURST_FRAMES, filled_at: now }
-    }
-
-    fn take(&mut self, now: Timestamp) -> bool {
-        let earned = now.since(self.filled_at).as_micros() * u128::from(FRAMES_PER_SECOND) / 1_000_000;
-        if let Ok(earned) = u32::try_from(earned)
-            && earned > 0
-        {
-            self.frames = self.frames.saturating_add(earned).min(BURST_FRAMES);
-            self.filled_at = now;
-        }
-        let some = self.frames > 0;
-        self.frames = self.frames.saturating_sub(1);
-        some
-    }
-}
 
 /// Whether frames wait for the allowance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -375,16 +282,18 @@ impl Ownership {
             self.links.iter().filter(|(_, link)| link.next_heartbeat <= now).map(|(index, _)| *index).collect();
         for index in links {
             let Some(link) = self.links.get_mut(&index) else { continue };
-            // Half a tick early rather than late: ticks come every half period.
-            link.next_heartbeat = now + period * 7 / 8;
             let listening = link.settled_at > now;
             let responders_ran = link.carriers.iter().all(|carrier| {
-                let last = self.carriers.get(carrier).and_then(|record| record.last_round);
-                last.is_none_or(|at| now.since(at) <= period * 2)
+                let record = self.carriers.get(carrier);
+                let last = record.and_then(|record| record.last_round.max(Some(record.linked_at)));
+                last.is_some_and(|at| now.since(at) <= period)
             });
             if !responders_ran {
                 continue;
             }
+            // Half a tick early rather than late: ticks come every half period.
+            link.next_heartbeat = now + period * 7 / 8;
+            link.last_heartbeat = Some(now);
             let group = self.heartbeat(now, index, Copy::Group);
             self.send(now, index, Destination::Group, Body::Heartbeat(group));
             let unreached = self.members.values().any(|member| {
@@ -406,9 +315,13 @@ impl Ownership {
 
     fn heartbeat(&mut self, now: Timestamp, index: LinkIndex, copy: Copy) -> Heartbeat {
         let timeout = self.timeout();
-        let mut heard: Vec<Heard> = self
-            .members
-            .values()
+        // Who hears us comes first: made-up members do not push real ones out of the list.
+        let (mutual, others): (Vec<&Member>, Vec<&Member>) =
+            self.members.values().partition(|member| member.is_mutual(now, timeout));
+        let certain = if mutual.len() <= MOST_HEARD * 3 / 4 { mutual.len() } else { 0 };
+        let mut heard: Vec<Heard> = mutual
+            .into_iter()
+            .chain(others)
             .filter_map(|member| {
                 let hearing = member.hearings.get(&index)?;
                 let age = now.since(hearing.last_heard);
@@ -425,8 +338,10 @@ impl Ownership {
             .collect();
         if heard.len() > MOST_HEARD {
             // More than fit take turns.
-            let start = usize::try_from(self.sequence).unwrap_or(0).wrapping_mul(MOST_HEARD) % heard.len();
-            heard.rotate_left(start);
+            let (fixed, turning) = heard.split_at_mut(certain.min(MOST_HEARD));
+            let places = MOST_HEARD - fixed.len();
+            let start = usize::try_from(self.sequence).unwrap_or(0).wrapping_mul(places) % turning.len();
+            turning.rotate_left(start);
             heard.truncate(MOST_HEARD);
         }
         let links = self.links.keys().filter(|link| {
@@ -452,6 +367,7 @@ impl Ownership {
             .members
             .values()
             .filter(|member| member.is_mutual(now, timeout) && now.since(member.first_heard) > patience)
+            .take(MOST_RELAYED)
             .map(|member| (member.boot_id, member.claims.digest()))
             .collect();
         let mut jobs = Vec::new();
@@ -495,9 +411,7 @@ impl Ownership {
     fn send(&mut self, now: Timestamp, index: LinkIndex, to: Destination, body: Body) {
         let Some(carrier) = self.links.get(&index).and_then(|link| link.carriers.first().copied()) else { return };
         self.sequence += 1;
-        if matches!(body, Body::Heartbeat(_)) {
-            self.sent.push(now, self.sequence, self.config.timings.timeout);
-        }
+        self.sent.push(now, self.sequence, self.config.timings.timeout);
         let key = self.sending_key(now);
         let frame =
             Frame { boot_id: self.config.boot_id, name: self.config.node.clone(), sequence: self.sequence, body };
