@@ -16,6 +16,7 @@
 )]
 
 #[path = "ownership_simulation/segment.rs"]
+#[expect(dead_code, reason = "shared with the tests of single rules, which use more of it")]
 mod segment;
 
 use core::time::Duration;
@@ -179,7 +180,7 @@ fn a_planned_move_leaves_no_gap_and_overlaps_under_a_tenth_of_a_second() {
 #[test]
 fn light_loss_moves_nothing() {
     for_seeds("loss", |seed| {
-        let mut segment = settled(Setup { seed, nodes: 3, addresses: 9, loss: 0.02 });
+        let mut segment = settled(Setup { seed, nodes: 3, addresses: 9, loss: 0.02, ..Setup::default() });
         let before = segment.owners();
         segment.run(ms(10_000));
         assert_eq!(before, segment.owners(), "ownership moved");
@@ -205,7 +206,7 @@ fn a_second_node_of_the_same_name_claims_nothing() {
 fn random_faults_come_to_rest_with_one_owner_each() {
     for_seeds("random faults", |seed| {
         let nodes = 3 + seed as usize % 3;
-        let mut segment = settled(Setup { seed, nodes, addresses: 6, loss: 0.01 });
+        let mut segment = settled(Setup { seed, nodes, addresses: 6, loss: 0.01, ..Setup::default() });
         let mut rng = Rng::new(seed ^ 0xfa17);
         for _ in 0..6 {
             let node = rng.below(nodes as u64) as usize;

@@ -1,26 +1,62 @@
-//! The segment: virtual time, nodes with a toy shell, a lossy medium, and the judge.
+//! The segment: virtual time, nodes with a toy shell, a lossy medium, strangers on it.
+
+mod judge;
+mod medium;
+mod node;
 
 use core::time::Duration;
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
-use std::net::{IpAddr, Ipv4Addr};
-use std::sync::{Arc, Mutex};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use lbcore::announce::{Announcement, DesiredSet, GroupKey, LinkReach, Reach, Standing};
-use lbcore::family::IpFamily;
+use lbcore::announce::{AnnouncementState, GroupKey, LinkReach, Standing};
 use lbcore::link::{LinkIndex, LinkSelection, MacAddr};
-use lbcore::ownership::{
-    BootId, Carrier, CarrierId, Destination, Effect, Hub, HubConfig, LinkEvent, Sighting, Timings,
-};
+use lbcore::ownership::{Event, Hub, ReturnPolicy, Timings};
 use lbcore::rng::Rng;
 use lbcore::time::Timestamp;
 
-const LINK: LinkIndex = LinkIndex::new(7);
+use judge::Judge;
+use medium::{Medium, Message};
+use node::Node;
+
+pub(crate) use medium::Recorded;
+
+pub(crate) const LINK: LinkIndex = LinkIndex::new(7);
+pub(crate) const SECOND_LINK: LinkIndex = LinkIndex::new(8);
 const STEP: Duration = Duration::from_millis(1);
 
 /// The n-th address: 192.0.2.n, then on from there.
-fn address(number: u16) -> IpAddr {
+pub(crate) fn address(number: u16) -> IpAddr {
     IpAddr::V4(Ipv4Addr::from_bits(0xc000_0200 + u32::from(number)))
+}
+
+/// The n-th address of the other family.
+pub(crate) fn address6(number: u16) -> IpAddr {
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, number))
+}
+
+/// What every node stands with at first.
+pub(crate) fn reach(group: IpAddr) -> LinkReach {
+    LinkReach {
+        group: GroupKey(group),
+        election_key: group,
+        score: 0,
+        links: LinkSelection::All,
+        standing: Standing::Eligible,
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stack {
+    V4,
+    /// Each address has a partner of the other family in its group, carried by a second carrier.
+    Dual,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gateway {
+    Absent,
+    /// A host that answers whoever asks for a neighbour.
+    Present,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -29,11 +65,28 @@ pub(crate) struct Setup {
     pub(crate) nodes: usize,
     pub(crate) addresses: u16,
     pub(crate) loss: f64,
+    pub(crate) links: u32,
+    pub(crate) stack: Stack,
+    pub(crate) gateway: Gateway,
+    pub(crate) key: Option<&'static [u8]>,
+    pub(crate) return_policy: ReturnPolicy,
+    pub(crate) timings: Timings,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { seed: 0, nodes: 3, addresses: 4, loss: 0.0 }
+        Self {
+            seed: 0,
+            nodes: 3,
+            addresses: 4,
+            loss: 0.0,
+            links: 1,
+            stack: Stack::V4,
+            gateway: Gateway::Absent,
+            key: None,
+            return_policy: ReturnPolicy::Never,
+            timings: Timings::default(),
+        }
     }
 }
 
@@ -43,43 +96,12 @@ pub(crate) enum Carriage {
     Down,
 }
 
-#[derive(Debug, Default)]
-struct Wire(Mutex<Vec<(Destination, Vec<u8>)>>);
-
-impl Carrier for Wire {
-    fn transmit(&self, _link: LinkIndex, to: Destination, payload: &[u8]) {
-        self.0.lock().unwrap().push((to, payload.to_vec()));
-    }
-
-    fn wake(&self) {}
-}
-
-#[derive(Debug)]
-struct Running {
-    hub: Arc<Hub>,
-    carrier: CarrierId,
-    wire: Arc<Wire>,
-    active: BTreeSet<IpAddr>,
-    last_round: Timestamp,
-}
-
-#[derive(Debug)]
-struct Node {
-    name: String,
-    mac: MacAddr,
-    running: Option<Running>,
-    paused_until: Timestamp,
-    link: Carriage,
-    inbox: Vec<Message>,
-    /// Something was done to the hub from outside.
-    poked: bool,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Message {
-    Member(MacAddr, Vec<u8>),
-    Probe(MacAddr, IpAddr),
-    Answer(MacAddr, IpAddr),
+/// What a node receives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ears {
+    Open,
+    /// Nothing at all; what it sends goes out.
+    Deaf,
 }
 
 pub(crate) struct Segment {
@@ -87,35 +109,16 @@ pub(crate) struct Segment {
     rng: Rng,
     now: Timestamp,
     nodes: Vec<Node>,
-    loss: BTreeMap<(usize, usize), f64>,
-    queue: BinaryHeap<Reverse<(Timestamp, u64, usize, Message)>>,
-    serial: u64,
+    medium: Medium,
+    judge: Judge,
     boots: u64,
-    two_since: BTreeMap<IpAddr, Timestamp>,
-    longest_two: Duration,
-    none_since: BTreeMap<IpAddr, Timestamp>,
-    gaps: Vec<(Timestamp, Duration)>,
+    trace: bool,
 }
 
 impl Segment {
+    /// Nodes started at random moments within half a second of each other.
     pub(crate) fn new(setup: Setup) -> Self {
-        let mut segment = Self {
-            setup,
-            rng: Rng::new(setup.seed),
-            now: Timestamp::from_micros(1_000_000),
-            nodes: Vec::new(),
-            loss: BTreeMap::new(),
-            queue: BinaryHeap::new(),
-            serial: 0,
-            boots: setup.seed << 16,
-            two_since: BTreeMap::new(),
-            longest_two: Duration::ZERO,
-            none_since: BTreeMap::new(),
-            gaps: Vec::new(),
-        };
-        for index in 0..setup.nodes {
-            segment.add(format!("node{index}"));
-        }
+        let mut segment = Self::idle(setup);
         for index in 0..setup.nodes {
             let wait = segment.rng.below(400);
             segment.run(Duration::from_millis(wait));
@@ -124,18 +127,37 @@ impl Segment {
         segment
     }
 
-    fn add(&mut self, name: String) -> usize {
+    /// Nodes that are not started yet.
+    pub(crate) fn idle(setup: Setup) -> Self {
+        let mut segment = Self {
+            setup,
+            rng: Rng::new(setup.seed),
+            now: Timestamp::from_micros(1_000_000),
+            nodes: Vec::new(),
+            medium: Medium::new(setup.loss, setup.gateway),
+            judge: Judge::default(),
+            boots: setup.seed << 16,
+            trace: std::env::var_os("TRACE").is_some(),
+        };
+        for index in 0..setup.nodes {
+            segment.add(format!("node{index}"));
+        }
+        segment
+    }
+
+    /// One more node, not started.
+    pub(crate) fn add(&mut self, name: String) -> usize {
         let index = self.nodes.len();
-        let mac = MacAddr::new([2, 0, 0, 0, 1, u8::try_from(index).unwrap()]);
-        self.nodes.push(Node {
-            name,
-            mac,
-            running: None,
-            paused_until: Timestamp::ZERO,
-            link: Carriage::Up,
-            inbox: Vec::new(),
-            poked: false,
-        });
+        let mut stands = BTreeMap::new();
+        for number in 1..=self.setup.addresses {
+            stands.insert(address(number), reach(address(number)));
+            if self.setup.stack == Stack::Dual {
+                stands.insert(address6(number), reach(address(number)));
+            }
+        }
+        let links = (0..self.setup.links).map(|link| (LinkIndex::new(LINK.as_u32() + link), Carriage::Up)).collect();
+        let keys = self.setup.key.into_iter().collect();
+        self.nodes.push(Node::new(name, u8::try_from(index).unwrap(), links, stands, keys));
         index
     }
 
@@ -145,48 +167,29 @@ impl Segment {
         twin
     }
 
+    /// Tells what a test does, where it is traced.
+    pub(crate) fn trace(&self, text: &dyn Fn() -> String) {
+        if self.trace {
+            eprintln!("{} {}", self.now, text());
+        }
+    }
+
     pub(crate) fn now(&self) -> Timestamp {
         self.now
     }
 
     fn addresses(&self) -> impl Iterator<Item = IpAddr> + use<> {
-        (1..=self.setup.addresses).map(address)
+        let stack = self.setup.stack;
+        let v6 = move |number| (stack == Stack::Dual).then(|| address6(number));
+        (1..=self.setup.addresses).flat_map(move |number| [Some(address(number)), v6(number)]).flatten()
     }
 
     pub(crate) fn start(&mut self, index: usize) {
-        if self.nodes[index].running.is_some() {
+        if self.nodes[index].is_running() {
             return;
         }
         self.boots += 1;
-        let node = &mut self.nodes[index];
-        let mut config = HubConfig::new(node.name.parse().unwrap(), BootId(0x1000 + self.boots));
-        config.timings = Timings::default();
-        let hub = Hub::new(config, self.now, self.boots);
-        let wire = Arc::new(Wire::default());
-        let carrier = hub.register(IpFamily::V4, Arc::clone(&wire) as Arc<dyn Carrier>);
-        let announcements = (1..=self.setup.addresses).map(|last| {
-            let address = address(last);
-            Announcement {
-                services: Arc::from([format!("shop/s{last}").parse().unwrap()]),
-                prefix: address.into(),
-                reach: Reach::Link(LinkReach {
-                    group: GroupKey(address),
-                    election_key: address,
-                    score: 0,
-                    links: LinkSelection::All,
-                    standing: Standing::Eligible,
-                }),
-            }
-        });
-        hub.replace(self.now, carrier, &DesiredSet::new().changed(announcements, []));
-        if node.link == Carriage::Up {
-            let up = LinkEvent::Up { link: LINK, name: Arc::from("lan0"), mac: node.mac };
-            hub.handle_link(self.now, carrier, &up);
-        }
-        node.inbox.clear();
-        node.poked = true;
-        node.running = Some(Running { hub, carrier, wire, active: BTreeSet::new(), last_round: self.now });
-        node.paused_until = Timestamp::ZERO;
+        self.nodes[index].start(self.now, self.boots, &self.setup);
     }
 
     pub(crate) fn kill(&mut self, index: usize) {
@@ -199,63 +202,93 @@ impl Segment {
 
     pub(crate) fn leave(&mut self, index: usize) {
         let now = self.now;
-        if let Some(running) = &self.nodes[index].running {
-            running.hub.leave(now);
-            self.nodes[index].poked = true;
-        }
+        self.with_hub(index, |hub| hub.leave(now));
     }
 
-    pub(crate) fn link(&mut self, index: usize, carriage: Carriage) {
-        let now = self.now;
+    /// Does something to a running node's hub from outside.
+    pub(crate) fn with_hub<T>(&mut self, index: usize, work: impl FnOnce(&Hub) -> T) -> Option<T> {
         let node = &mut self.nodes[index];
-        if node.link == carriage {
-            return;
-        }
-        node.link = carriage;
         node.poked = true;
-        if let Some(running) = &node.running {
-            let event = match carriage {
-                Carriage::Up => LinkEvent::Up { link: LINK, name: Arc::from("lan0"), mac: node.mac },
-                Carriage::Down => LinkEvent::Down { link: LINK },
-            };
-            running.hub.handle_link(now, running.carrier, &event);
+        node.running.as_ref().map(|running| work(&running.hub))
+    }
+
+    /// All links of a node at once.
+    pub(crate) fn link(&mut self, index: usize, carriage: Carriage) {
+        let links: Vec<LinkIndex> = self.nodes[index].links.keys().copied().collect();
+        for link in links {
+            self.one_link(index, link, carriage);
         }
     }
 
-    pub(crate) fn set_loss(&mut self, from: usize, to: usize, loss: f64) {
-        self.loss.insert((from, to), loss);
+    pub(crate) fn one_link(&mut self, index: usize, link: LinkIndex, carriage: Carriage) {
+        self.nodes[index].set_link(self.now, link, carriage);
     }
 
-    fn post(&mut self, from: usize, to: Option<MacAddr>, message: &Message) {
-        if self.nodes[from].link == Carriage::Down {
-            return;
+    pub(crate) fn set_ears(&mut self, index: usize, ears: Ears) {
+        self.nodes[index].ears = ears;
+    }
+
+    /// Stops the shell of one family of a node, or lets it go on.
+    pub(crate) fn stall(&mut self, index: usize, family: Option<lbcore::family::IpFamily>) {
+        self.nodes[index].stalled = family;
+    }
+
+    pub(crate) fn set_keys(&mut self, index: usize, keys: Vec<&'static [u8]>) {
+        self.nodes[index].keys = keys;
+    }
+
+    /// Changes what a node stands with for one address; `None` takes it out.
+    pub(crate) fn set_stand(&mut self, index: usize, address: IpAddr, reach: Option<LinkReach>) {
+        self.nodes[index].set_stand(self.now, address, reach);
+    }
+
+    pub(crate) fn state(&self, index: usize, address: IpAddr) -> Option<&AnnouncementState> {
+        self.nodes[index].states.get(&address)
+    }
+
+    pub(crate) fn epoch(&self, index: usize, address: IpAddr) -> Option<u64> {
+        match self.state(index, address) {
+            Some(AnnouncementState::Active { epoch, .. }) => Some(*epoch),
+            _ => None,
         }
-        for target in 0..self.nodes.len() {
-            if target == from || to.is_some_and(|mac| mac != self.nodes[target].mac) {
-                continue;
-            }
-            let loss = self.loss.get(&(from, target)).copied().unwrap_or(0.0).max(self.setup.loss);
-            if (self.rng.below(1_000_000) as f64) < loss * 1_000_000.0 {
-                continue;
-            }
-            let at = self.now + Duration::from_micros(50 + self.rng.below(900));
-            self.serial += 1;
-            self.queue.push(Reverse((at, self.serial, target, message.clone())));
-        }
+    }
+
+    pub(crate) fn events(&self, index: usize) -> impl Iterator<Item = &Event> {
+        self.nodes[index].events.iter().map(|(_, event)| event)
+    }
+
+    pub(crate) fn events_since(&self, index: usize, start: Timestamp) -> impl Iterator<Item = &Event> {
+        self.nodes[index].events.iter().filter(move |(at, _)| *at >= start).map(|(_, event)| event)
+    }
+
+    /// How many probes a node sent for an address.
+    pub(crate) fn probes(&self, index: usize, address: IpAddr) -> &[Timestamp] {
+        self.nodes[index].probes.get(&address).map_or(&[], Vec::as_slice)
+    }
+
+    /// When a node announced an address, at the activation and after.
+    pub(crate) fn announced(&self, index: usize, address: IpAddr) -> &[Timestamp] {
+        self.nodes[index].announced.get(&address).map_or(&[], Vec::as_slice)
+    }
+
+    pub(crate) fn refused(&self, index: usize) -> u32 {
+        self.nodes[index].refused
+    }
+
+    pub(crate) fn mac(&self, index: usize, link: LinkIndex) -> MacAddr {
+        self.nodes[index].mac(link)
+    }
+
+    pub(crate) fn boot_id(&self, index: usize) -> lbcore::ownership::BootId {
+        self.nodes[index].running.as_ref().unwrap().hub.config().boot_id
     }
 
     pub(crate) fn run(&mut self, duration: Duration) {
         let end = self.now + duration;
         while self.now < end {
             self.now = self.now + STEP;
-            while let Some(Reverse((at, ..))) = self.queue.peek() {
-                if *at > self.now {
-                    break;
-                }
-                let Some(Reverse((_, _, target, message))) = self.queue.pop() else { break };
-                if self.nodes[target].link == Carriage::Up && self.nodes[target].running.is_some() {
-                    self.nodes[target].inbox.push(message);
-                }
+            for (target, link, message) in self.medium.due(self.now) {
+                self.nodes[target].receive(link, message);
             }
             for index in 0..self.nodes.len() {
                 self.round(index);
@@ -264,139 +297,91 @@ impl Segment {
         }
     }
 
-    /// One round of the toy shell: authority, receive, timeout, effects, round completed.
+    /// Runs until the condition holds; whether it did within the time.
+    pub(crate) fn run_until(&mut self, limit: Duration, mut holds: impl FnMut(&Self) -> bool) -> bool {
+        let end = self.now + limit;
+        while self.now < end {
+            if holds(self) {
+                return true;
+            }
+            self.run(STEP);
+        }
+        holds(self)
+    }
+
+    /// One round of the toy shell of a node, and what it sends.
     fn round(&mut self, index: usize) {
-        let now = self.now;
-        let mut answers = Vec::new();
-        let mut probes = Vec::new();
-        let mut frames = Vec::new();
-        let node = &mut self.nodes[index];
-        let mac = node.mac;
-        if node.paused_until > now {
-            return;
+        let Some(sent) = self.nodes[index].round(self.now, self.trace) else { return };
+        let (now, rng) = (self.now, &mut self.rng);
+        for (link, to, payload) in sent.frames {
+            let source = self.nodes[index].mac(link);
+            self.medium.post_member(now, rng, &self.nodes, (index, link), (to, source, payload));
         }
-        let Some(running) = &mut node.running else { return };
-        let due = running.hub.poll_timeout().is_some_and(|at| at <= now);
-        if node.inbox.is_empty() && !due && !core::mem::take(&mut node.poked) {
-            return;
+        for (link, address) in sent.probes {
+            let source = self.nodes[index].mac(link);
+            self.medium.post(now, rng, &self.nodes, (index, link), &Message::Probe(source, address));
+            self.medium.strangers_answer(now, rng, &self.nodes, link, address);
         }
-        if now.since(running.last_round) > running.hub.config().timings.timeout / 2 {
-            node.inbox.clear();
-            running.hub.handle_stale(now, running.carrier);
+        for link in sent.neighbor_probes {
+            self.medium.gateway_answers(now, rng, &self.nodes, (index, link));
         }
-        for message in core::mem::take(&mut node.inbox) {
-            match message {
-                Message::Member(source, payload) => {
-                    let _ = running.hub.handle_member_frame(now, running.carrier, LINK, source, &payload);
-                }
-                Message::Probe(source, address) => {
-                    let seen = Sighting { address: None, mac: source, probed: Some(address) };
-                    running.hub.handle_sighting(now, running.carrier, LINK, seen);
-                    if running.active.contains(&address) {
-                        answers.push(address);
-                    }
-                }
-                Message::Answer(source, address) => {
-                    let seen = Sighting { address: Some(address), mac: source, probed: None };
-                    running.hub.handle_sighting(now, running.carrier, LINK, seen);
-                }
-            }
-        }
-        running.hub.handle_timeout(now);
-        while let Some(effect) = running.hub.poll_effect(running.carrier) {
-            match effect {
-                Effect::Activate { address, .. } => {
-                    running.active.insert(address);
-                    answers.push(address);
-                }
-                Effect::Deactivate { address } => {
-                    running.active.remove(&address);
-                }
-                Effect::Announce { address } => answers.push(address),
-                Effect::Probe { address, .. } => probes.push(address),
-                _ => {}
-            }
-        }
-        if std::env::var_os("TRACE").is_some() {
-            while let Some(event) = running.hub.poll_event() {
-                eprintln!("{now} {}: {event}", node.name);
-            }
-        }
-        running.hub.handle_round(now, running.carrier);
-        running.last_round = now;
-        frames.append(&mut running.wire.0.lock().unwrap());
-        for (to, payload) in frames {
-            let to = if let Destination::Unicast(mac) = to { Some(mac) } else { None };
-            self.post(index, to, &Message::Member(mac, payload));
-        }
-        for address in probes {
-            self.post(index, None, &Message::Probe(mac, address));
-        }
-        for address in answers {
-            self.post(index, None, &Message::Answer(mac, address));
+        for (link, address) in sent.answers {
+            let source = self.nodes[index].mac(link);
+            self.medium.post(now, rng, &self.nodes, (index, link), &Message::Answer(source, address));
         }
     }
 
-    /// Who would answer a client's request now: active, running, with authority, on a link that is up.
-    fn answering(&self, address: IpAddr) -> Vec<usize> {
-        let answers = |node: &Node| {
-            node.link == Carriage::Up
-                && node.paused_until <= self.now
-                && node.running.as_ref().is_some_and(|running| running.active.contains(&address))
-        };
-        (0..self.nodes.len()).filter(|index| answers(&self.nodes[*index])).collect()
+    pub(crate) fn set_loss(&mut self, from: usize, to: usize, loss: f64) {
+        self.medium.set_loss(None, from, to, loss);
     }
 
-    fn judge(&mut self) {
-        for address in self.addresses() {
-            let owners = self.answering(address).len();
-            if owners > 1 {
-                let since = *self.two_since.entry(address).or_insert(self.now);
-                self.longest_two = self.longest_two.max(self.now.since(since) + STEP);
-            } else {
-                self.two_since.remove(&address);
-            }
-            if owners == 0 {
-                self.none_since.entry(address).or_insert(self.now);
-            } else if let Some(since) = self.none_since.remove(&address) {
-                self.gaps.push((since, self.now.since(since)));
-            }
-        }
+    pub(crate) fn set_link_loss(&mut self, link: LinkIndex, from: usize, to: usize, loss: f64) {
+        self.medium.set_loss(Some(link), from, to, loss);
     }
 
-    pub(crate) fn forget_judgement(&mut self) {
-        self.two_since.clear();
-        self.longest_two = Duration::ZERO;
+    /// Nothing that a node sends as a member arrives; its answers do.
+    pub(crate) fn lose_members_of(&mut self, index: usize) {
+        self.medium.mute = Some(index);
     }
 
-    pub(crate) fn owner(&self, address: usize) -> Option<usize> {
-        self.owners()[address]
+    /// Whether frames to the group address arrive.
+    pub(crate) fn set_multicast(&mut self, multicast: medium::Multicast) {
+        self.medium.multicast = multicast;
     }
 
-    pub(crate) fn owners(&self) -> Vec<Option<usize>> {
-        self.addresses().map(|address| self.answering(address).first().copied()).collect()
+    pub(crate) fn multicast_lost(&mut self) {
+        self.set_multicast(medium::Multicast::Lost);
     }
 
-    pub(crate) fn longest_gap_since(&self, start: Timestamp) -> Duration {
-        let open = self.none_since.values().map(|since| self.now.since(*since)).max();
-        let closed = self.gaps.iter().filter(|(since, _)| *since >= start).map(|(_, gap)| *gap).max();
-        open.max(closed).unwrap_or_default()
+    /// A host that is no member and answers for an address.
+    pub(crate) fn stranger(&mut self, address: IpAddr) -> MacAddr {
+        self.medium.stranger(LINK, address)
     }
 
-    pub(crate) fn assert_one_owner_each(&self, when: &str) {
-        for address in self.addresses() {
-            let owners = self.answering(address);
-            assert_eq!(owners.len(), 1, "{when}: {address} is answered by {owners:?}");
-        }
+    pub(crate) fn stranger_goes(&mut self, address: IpAddr) {
+        self.medium.strangers.retain(|stranger| stranger.address != address);
     }
 
-    pub(crate) fn assert_never_two(&self, longer_than: Duration, what: &str) {
-        assert!(self.longest_two <= longer_than, "{what}: two owners for {:?}", self.longest_two);
+    /// A stranger says by itself that it holds an address.
+    pub(crate) fn stranger_speaks(&mut self, address: IpAddr) {
+        self.medium.strangers_answer(self.now, &mut self.rng, &self.nodes, LINK, address);
     }
 
-    /// The election order spreads addresses over nodes.
-    pub(crate) fn assert_spread(&self) {
-        let owners: BTreeSet<_> = self.owners().into_iter().collect();
-        assert!(owners.len() > 1, "all addresses on one node: {owners:?}");
+    pub(crate) fn record(&mut self) {
+        self.medium.recording = Some(Vec::new());
+    }
+
+    /// What one hardware address sent since the recording began, which goes on.
+    pub(crate) fn recorded_by(&self, source: MacAddr) -> impl Iterator<Item = &Recorded> {
+        self.medium.recording.iter().flatten().filter(move |frame| frame.source == source)
+    }
+
+    pub(crate) fn recorded(&mut self) -> Vec<Recorded> {
+        self.medium.recording.take().unwrap_or_default()
+    }
+
+    /// Puts a member frame on the segment from outside; every node receives it.
+    pub(crate) fn inject(&mut self, link: LinkIndex, source: MacAddr, payload: &[u8]) {
+        self.medium.inject(self.now, &mut self.rng, &self.nodes, link, source, payload);
     }
 }
