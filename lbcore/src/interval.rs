@@ -3,7 +3,7 @@
 //! Every operation costs O(log n), whatever the numbers are: the whole of IPv6 is one interval. Nothing here counts numbers, because
 //! the whole of IPv6 has one more than a `u128` can say.
 //!
-//! Numbers are grouped in aligned blocks of [`BLOCK`]. Blocks that are in as a whole are intervals of block numbers; blocks of which
+//! Numbers are grouped in aligned blocks of 256. Blocks that are in as a whole are intervals of block numbers; blocks of which
 //! some numbers are in are bitmaps. A range full of holes, which as intervals of numbers would be an entry for every second address, so
 //! stays small enough for the processor's cache.
 //!
