@@ -325,6 +325,7 @@ impl Ownership {
         } else if let Some(member) = self.members.get_mut(&sender) {
             member.more_until = None;
         }
+        let in_step = self.members.get(&owner).is_some_and(|member| member.claims.digest() == member.claims_told);
         let mut gone = claims.withdrawn;
         if let Some((first, last)) = claims.complete
             && let Some(member) = self.members.get(&owner)
@@ -337,6 +338,10 @@ impl Ownership {
         }
         for claim in claims.claims {
             self.take_claim(owner, &claim);
+        }
+        // Whoever was in step and takes a change stays in step; the next heartbeat tells whether something was missed.
+        if in_step && let Some(member) = self.members.get_mut(&owner) {
+            member.claims_told = member.claims.digest();
         }
     }
 
