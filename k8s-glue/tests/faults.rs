@@ -143,11 +143,12 @@ impl Scene {
 
     /// As [`Scene::one_owner`], but two that could not hear each other before a heal may need a moment to settle after it.
     fn one_owner_but_for(&self, healed: Moment, settle: Duration) -> Checked {
-        let violations = self.site.judge()?.violations(HAND_OVER_LIMIT);
-        let excused = |overlap: &Overlap| {
-            overlap.from >= healed && overlap.from.since(healed) < settle && overlap.length() <= settle
-        };
-        none(&violations.into_iter().filter(|overlap| !excused(overlap)).collect::<Vec<_>>())
+        // Apart: a move shortly before the heal and the return of the old owner after it are not one contention.
+        let judge = self.site.judge()?;
+        none(&judge.until(healed).violations(HAND_OVER_LIMIT))?;
+        let unsettled = |overlap: &Overlap| overlap.until.since(healed) > settle;
+        let later = judge.since(healed).violations(HAND_OVER_LIMIT);
+        none(&later.into_iter().filter(unsettled).collect::<Vec<_>>())
     }
 
     /// No address was without an answer for longer than `limit` from a moment until now.
@@ -238,23 +239,30 @@ fn stopped(scene: &mut Scene) -> Checked {
     scene.served_by_one()
 }
 
-/// Lets a fault last at the owner of an address; returns when it began and when it was healed.
-fn fault_for(seconds: f32, scene: &mut Scene, fault: Fault) -> Result<(Moment, Moment), Box<dyn Error>> {
+/// A fault at the owner of an address: whose, when it began and when it was healed.
+struct Spell {
+    owner: String,
+    began: Moment,
+    healed: Moment,
+}
+
+/// Lets a fault last at the owner of an address, then heals it and waits for everything to settle.
+fn fault_for(seconds: f32, scene: &mut Scene, fault: Fault) -> Result<Spell, Box<dyn Error>> {
     let (_, owner) = scene.victim()?;
     let segment = scene.site.segment().clone();
     let host = scene.site.node(&owner)?.host().clone();
-    let at = Moment::now();
+    let began = Moment::now();
     segment.impose(&host, fault)?;
     Scene::wait(seconds);
     let healed = Moment::now();
     segment.heal(&host)?;
     Scene::wait(3.0);
-    Ok((at, healed))
+    Ok(Spell { owner, began, healed })
 }
 
 // [OWN-1] [OWN-2] [OWN-3]
 fn link_cut(scene: &mut Scene) -> Checked {
-    let (at, _) = fault_for(3.0, scene, Fault::Carrier)?;
+    let Spell { began: at, .. } = fault_for(3.0, scene, Fault::Carrier)?;
     scene.one_owner()?;
     scene.answered(at, TAKEOVER_LIMIT)?;
     scene.served_by_one()
@@ -262,7 +270,7 @@ fn link_cut(scene: &mut Scene) -> Checked {
 
 // [OWN-5]
 fn cut_off(scene: &mut Scene) -> Checked {
-    let (at, healed) = fault_for(3.0, scene, Fault::Silent)?;
+    let Spell { began: at, healed, .. } = fault_for(3.0, scene, Fault::Silent)?;
     scene.one_owner_but_for(healed, SETTLE_LIMIT)?;
     scene.answered(at, TAKEOVER_LIMIT)?;
     scene.served_by_one()
@@ -270,17 +278,25 @@ fn cut_off(scene: &mut Scene) -> Checked {
 
 // [OWN-5] [OWN-32]
 fn mute(scene: &mut Scene) -> Checked {
-    let (at, healed) = fault_for(3.0, scene, Fault::FromHost)?;
+    let Spell { began: at, healed, .. } = fault_for(3.0, scene, Fault::FromHost)?;
     scene.one_owner_but_for(healed, SETTLE_LIMIT)?;
     scene.answered(at, TAKEOVER_LIMIT)?;
     scene.served_by_one()
 }
 
-// [OWN-1] [OWN-33]: who hears nothing waits for three timeouts (2.1 s) before it takes what others own, so the fault is shorter. How
-// long its own addresses go without answers is not promised: it lives and is heard, only clients are not.
+// [OWN-5] [OWN-33]: who hears nothing cannot be told that another has taken over, so that its own announcements go on for a while.
+// It must take nothing from others before three timeouts (2.1 s, so the fault is shorter), and those who hear each other must agree.
 fn deaf(scene: &mut Scene) -> Checked {
-    let (_, healed) = fault_for(1.8, scene, Fault::TowardHost)?;
-    scene.one_owner_but_for(healed, SETTLE_LIMIT)?;
+    let Spell { owner, began, healed } = fault_for(1.8, scene, Fault::TowardHost)?;
+    let judge = scene.site.judge()?.until(healed);
+    none(&judge.without(&owner).violations(HAND_OVER_LIMIT))?;
+    for address in &scene.addresses {
+        let was_its_own = judge.owner_at(*address, began).is_some_and(|before| *before == *owner);
+        let taken = judge.answers(*address).iter().find(|answer| answer.at > began && *answer.host == *owner);
+        check(was_its_own || taken.is_none(), || format!("the deaf {owner} took {address} from another: {taken:?}"))?;
+    }
+    let later = scene.site.judge()?.since(healed).violations(HAND_OVER_LIMIT);
+    none(&later.into_iter().filter(|overlap| overlap.until.since(healed) > SETTLE_LIMIT).collect::<Vec<_>>())?;
     scene.served_by_one()
 }
 

@@ -144,6 +144,12 @@ impl Judge {
         Self::new(self.sightings.values().flatten().filter(|answer| answer.at >= from).cloned())
     }
 
+    /// The same judge with what was sent before `to`.
+    #[must_use]
+    pub fn until(&self, to: Moment) -> Self {
+        Self::new(self.sightings.values().flatten().filter(|answer| answer.at < to).cloned())
+    }
+
     /// Every address that anyone answered for.
     pub fn addresses(&self) -> impl Iterator<Item = Ipv4Addr> {
         self.sightings.keys().copied()

@@ -104,6 +104,16 @@ fn a_stranger_can_be_left_out() {
 }
 
 #[test]
+fn a_heal_soon_after_a_move_can_be_judged_apart() {
+    let story = steady("A", 0, 1_000) + &steady("B", 1_010, 3_000) + "A@1301 A@1351";
+    let judge = judge(&story);
+    assert_eq!(judge.violations(LIMIT).len(), 1);
+    assert_eq!(judge.until(moment(1_300)).violations(LIMIT), vec![]);
+    let later = judge.since(moment(1_300)).overlaps();
+    assert_eq!(later.iter().map(|overlap| overlap.from).collect::<Vec<_>>(), [moment(1_310)]);
+}
+
+#[test]
 fn a_gap_counts_from_the_start_to_the_first_answer_and_from_the_last_to_the_end() {
     let judge = judge("A@100 A@150 B@800 B@850");
     assert_eq!(judge.gap(ADDRESS, moment(0), moment(900)), (Duration::from_millis(650), moment(150)));
