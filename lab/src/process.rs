@@ -18,7 +18,7 @@ use crate::sys;
 pub const KEPT_OCTETS: usize = 4 << 20;
 
 /// How long the end of the output may take after the end of the process.
-const DRAIN_WITHIN: Duration = Duration::from_secs(2);
+const DRAIN_WITHIN: Duration = Duration::from_secs(10);
 
 /// What a command left behind when it ended.
 #[derive(Clone, Debug)]

@@ -271,7 +271,7 @@ pub enum AnnouncementState {
     Active {
         /// Since when.
         since: Timestamp,
-        /// The links it is answered on; empty for routed prefixes.
+        /// The links it is answered on; empty for routed prefixes, and while all links carry nothing ([OWN-3]).
         links: Arc<[LinkIndex]>,
         /// The epoch of the claim; 0 for routed prefixes.
         epoch: u64,

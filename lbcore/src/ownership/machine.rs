@@ -58,6 +58,9 @@ struct Link {
     last_heartbeat: Option<Timestamp>,
     /// Members were heard here since it came up.
     heard_members: bool,
+    /// Members were heard here since it was last silent.
+    heard_since_silence: bool,
+    silence: silence::LinkSilence,
 }
 
 #[derive(Clone, Debug)]
@@ -250,6 +253,8 @@ impl Ownership {
             next_heartbeat: now,
             last_heartbeat: None,
             heard_members: false,
+            heard_since_silence: false,
+            silence: silence::LinkSilence::None,
         });
         link.carriers.insert(carrier);
         link.name = Arc::clone(name);
@@ -279,8 +284,9 @@ impl Ownership {
         if self.links.values().any(|link| link.mac == sighting.mac) {
             return;
         }
+        let period = self.period();
         if let Some(link) = self.links.get_mut(&index) {
-            link.last_foreign = Some(now);
+            link.hear_other(now, period);
         }
         let Some(address) = sighting.address else { return };
         let Some(group) = self.group_of.get(&address).copied() else { return };

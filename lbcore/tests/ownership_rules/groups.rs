@@ -199,6 +199,8 @@ fn a_node_deaf_on_one_of_two_links_gives_up_what_it_owns() {
             segment.kill(other);
         }
         segment.run(ms(4_000));
+        segment.client_speaks();
+        segment.run(ms(500));
         segment.assert_one_owner_each("alone");
     });
 }

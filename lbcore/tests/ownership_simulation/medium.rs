@@ -186,6 +186,12 @@ impl Medium {
         }
     }
 
+    pub(super) fn client_speaks(&mut self, now: Timestamp, rng: &mut Rng, nodes: &[Node], link: LinkIndex) {
+        for target in 0..nodes.len() {
+            self.push(now, rng, target, link, Message::Answer(GATEWAY, super::address(0)));
+        }
+    }
+
     pub(super) fn inject(
         &mut self,
         now: Timestamp,

@@ -384,4 +384,9 @@ impl Segment {
     pub(crate) fn inject(&mut self, link: LinkIndex, source: MacAddr, payload: &[u8]) {
         self.medium.inject(self.now, &mut self.rng, &self.nodes, link, source, payload);
     }
+
+    /// Some host, no member, sends an ARP frame of its own on the first link; every node receives it.
+    pub(crate) fn client_speaks(&mut self) {
+        self.medium.client_speaks(self.now, &mut self.rng, &self.nodes, LINK);
+    }
 }

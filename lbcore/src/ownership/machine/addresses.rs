@@ -14,6 +14,7 @@ use crate::time::Timestamp;
 use super::Ownership;
 use super::candidacy::{Foreign, Obstacle};
 use super::group::{Applied, FIRST_CLAIM_PROBES, Group, GroupAddress, Joining, PROBE_SPACING, Stand, State};
+use super::silence::LinkSilence;
 
 impl Ownership {
     /// Takes the whole of a carrier's stands; groups are made, changed and dropped as they say.
@@ -154,11 +155,12 @@ impl Ownership {
         for (address, entry) in &group.addresses {
             let joining = self.step_joining(now, key, *address, entry, &foreign);
             let links = self.links_of(entry);
-            let active = group.answers() && !joining && !links.is_empty();
-            self.apply_address(key, *address, entry, &links, active, again);
+            let audible: Arc<[LinkIndex]> = links.iter().copied().filter(|link| self.is_audible(*link)).collect();
+            let active = group.answers() && !joining && !audible.is_empty();
+            self.apply_address(key, *address, entry, if active { &audible } else { &links }, active, again);
             let state = match &told {
-                AnnouncementState::Active { since, epoch, .. } if active => {
-                    AnnouncementState::Active { since: *since, links: Arc::clone(&links), epoch: *epoch }
+                AnnouncementState::Active { since, epoch, .. } if !joining && !links.is_empty() => {
+                    AnnouncementState::Active { since: *since, links: Arc::clone(&audible), epoch: *epoch }
                 }
                 AnnouncementState::Active { .. } if joining => AnnouncementState::Probing,
                 AnnouncementState::Active { .. } => AnnouncementState::Withheld(Withheld::NoLink),
@@ -181,6 +183,11 @@ impl Ownership {
             let releasing = matches!(group.state, State::Releasing { .. });
             self.claim(key, if releasing { ClaimState::Releasing } else { ClaimState::Active }, epoch);
         }
+    }
+
+    /// Whether a link carries frames of others, or never carried one of a member.
+    fn is_audible(&self, link: LinkIndex) -> bool {
+        self.links.get(&link).is_some_and(|link| link.silence == LinkSilence::None)
     }
 
     pub(super) fn apply_address(

@@ -43,8 +43,9 @@ impl Ownership {
         {
             return Ok(());
         }
+        let period = self.period();
         if let Some(record) = self.links.get_mut(&link) {
-            record.last_foreign = Some(now);
+            record.hear_other(now, period);
         }
         match decoded {
             Ok(frame) => {
@@ -129,7 +130,7 @@ impl Ownership {
             self.touch_claims_of(boot_id);
         }
         if let Some(link) = self.links.get_mut(&arrival.link) {
-            link.heard_members = true;
+            link.hear_member(now, self.config.timings.period);
         }
         if !fresh {
             self.request_missing(now, boot_id);

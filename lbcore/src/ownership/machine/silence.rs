@@ -11,7 +11,7 @@ use crate::ownership::member::Member;
 use crate::ownership::{BootId, Effect, Event};
 use crate::time::Timestamp;
 
-use super::Ownership;
+use super::{Link, Ownership};
 
 /// A member not heard for so long is forgotten; its epochs live on in the groups.
 const FORGET_AFTER: Duration = Duration::from_secs(60);
@@ -38,7 +38,66 @@ pub(super) struct HearingView {
     hears_nothing: bool,
 }
 
+/// Whether a link on which members were heard carries nothing at all any more. Then this node may be the one that was cut off,
+/// and what it owns may have another owner: it answers nothing there, and after the silence listens before it answers again. A
+/// lonely survivor does so once, not in every quiet while ([OWN-3], [OWN-33]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LinkSilence {
+    /// It carries frames, or never carried one of a member.
+    None,
+    /// Nothing came in for a timeout.
+    Silent,
+    /// Something came in: listening for members until then.
+    Listening(Timestamp),
+}
+
+impl Link {
+    /// Takes note of a frame of another host. Members that live send a heartbeat within a period.
+    pub(super) fn hear_other(&mut self, now: Timestamp, period: Duration) {
+        self.last_foreign = Some(now);
+        if self.silence == LinkSilence::Silent {
+            self.silence = LinkSilence::Listening(now + period * 2);
+            self.heard_since_silence = false;
+        }
+    }
+
+    /// Takes note of a heartbeat: after a silence it takes a few more until it is known what its sender claims.
+    pub(super) fn hear_member(&mut self, now: Timestamp, period: Duration) {
+        self.heard_members = true;
+        if let LinkSilence::Listening(until) = &mut self.silence
+            && !self.heard_since_silence
+        {
+            *until = (*until).max(now + period * 3);
+        }
+        self.heard_since_silence = true;
+    }
+}
+
 impl Ownership {
+    /// Once a tick: where a link fell silent or has been listened to after a silence, every group is looked at.
+    pub(super) fn check_link_silence(&mut self, now: Timestamp) {
+        let timeout = self.timeout();
+        let mut changed = false;
+        for link in self.links.values_mut() {
+            let before = link.silence;
+            link.silence = match link.silence {
+                LinkSilence::None
+                    if link.heard_since_silence
+                        && now >= link.settled_at
+                        && link.last_foreign.is_some_and(|at| now.since(at) >= timeout) =>
+                {
+                    LinkSilence::Silent
+                }
+                LinkSilence::Listening(until) if now >= until => LinkSilence::None,
+                same @ (LinkSilence::None | LinkSilence::Silent | LinkSilence::Listening(_)) => same,
+            };
+            changed |= before != link.silence;
+        }
+        if changed {
+            self.touched.extend(self.groups.keys().copied());
+        }
+    }
+
     /// Whether there is evidence of it within the timeout.
     pub(super) fn is_alive(&self, member: &Member) -> bool {
         member.evidence().is_some_and(|at| self.now.since(at) < self.timeout())
@@ -106,6 +165,7 @@ impl Ownership {
             self.touch_claims_of(boot_id);
         }
         self.check_hearing(now);
+        self.check_link_silence(now);
     }
 
     /// Notes on which links members are heard; where that changed, every group is looked at ([OWN-23]).
