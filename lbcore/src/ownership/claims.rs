@@ -8,6 +8,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use crate::announce::GroupKey;
+use crate::election;
 use crate::service::NodeName;
 
 use super::BootId;
@@ -54,21 +55,13 @@ pub struct ClaimOrder {
     boot_id: BootId,
 }
 
-/// SHA-256 of `<node>#<address>`: least comes first among equal scores ([L2-4]).
-pub fn election_digest(node: &NodeName, key: IpAddr) -> [u8; 32] {
-    let mut hasher = Sha256::new();
-    hasher.update(node.as_str().as_bytes());
-    hasher.update(format!("#{}", key.to_canonical()).as_bytes());
-    hasher.finalize().into()
-}
-
 impl Claim {
     /// Its place in the total order when `name` under `boot_id` makes it.
     pub fn order(&self, name: &NodeName, boot_id: BootId) -> ClaimOrder {
         ClaimOrder {
             epoch: self.epoch,
             score: self.score,
-            digest: Reverse(election_digest(name, self.election_key)),
+            digest: Reverse(election::digest(name, self.election_key)),
             name: Reverse(name.clone()),
             boot_id,
         }

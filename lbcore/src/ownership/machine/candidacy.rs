@@ -7,8 +7,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::announce::{GroupKey, Withheld};
+use crate::election;
 use crate::link::LinkIndex;
-use crate::ownership::claims::{Claim, ClaimOrder, ClaimState, election_digest};
+use crate::ownership::claims::{Claim, ClaimOrder, ClaimState};
 use crate::ownership::frame::MOST_ADDRESSES;
 use crate::ownership::{BootId, ReturnPolicy};
 use crate::service::NodeName;
@@ -131,7 +132,7 @@ impl Ownership {
     /// How many live members stand before this node in the election order of a group ([OWN-32]).
     pub(super) fn rank(&self, key: GroupKey, group: &Group, without: &BTreeSet<NodeName>) -> u32 {
         let election_key = group.election_key(key);
-        let order = |name: &NodeName, score: u32| (Reverse(score), election_digest(name, election_key), name.clone());
+        let order = |name: &NodeName, score: u32| (Reverse(score), election::digest(name, election_key), name.clone());
         let own = order(self.own_name(), group.score());
         let names: BTreeMap<NodeName, u32> = self
             .members
@@ -154,12 +155,12 @@ impl Ownership {
     /// Whether a better placed member says that it is about to claim.
     pub(super) fn better_intends(&self, key: GroupKey, group: &Group) -> bool {
         let election_key = group.election_key(key);
-        let own = (Reverse(group.score()), election_digest(self.own_name(), election_key));
+        let own = (Reverse(group.score()), election::digest(self.own_name(), election_key));
         self.members.values().any(|member| {
             member.is_mutual(self.now, self.timeout())
                 && member.claim(key).is_some_and(|claim| {
                     claim.state == ClaimState::Standby
-                        && (Reverse(claim.score), election_digest(&member.name, election_key)) < own
+                        && (Reverse(claim.score), election::digest(&member.name, election_key)) < own
                 })
         })
     }
@@ -170,7 +171,7 @@ impl Ownership {
             return false;
         }
         let election_key = group.election_key(key);
-        let own = (Reverse(group.score()), election_digest(self.own_name(), election_key));
+        let own = (Reverse(group.score()), election::digest(self.own_name(), election_key));
         self.members.values().any(|member| {
             let Some(claim) = member.claim(key).filter(|claim| claim.state == ClaimState::Standby) else {
                 return false;
@@ -184,7 +185,7 @@ impl Ownership {
                 ReturnPolicy::AtOnce => true,
             };
             claim.score > group.score()
-                || (returns && (Reverse(claim.score), election_digest(&member.name, election_key)) < own)
+                || (returns && (Reverse(claim.score), election::digest(&member.name, election_key)) < own)
         })
     }
 
