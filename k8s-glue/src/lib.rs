@@ -2,6 +2,7 @@
 
 pub mod admission;
 pub mod args;
+pub mod cluster;
 pub mod convert;
 pub mod demo;
 pub mod legacy;

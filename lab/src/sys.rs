@@ -69,6 +69,13 @@ pub(crate) fn confine(command: &mut Command, namespace: BorrowedFd<'_>) {
     let parent = std::process::id();
     let prepare = move || {
         enter_network_raw(namespace)?;
+        // A shell without job control starts what it puts in the background with SIGINT and SIGQUIT ignored, and that is inherited.
+        for signal in [libc::SIGINT, libc::SIGQUIT, libc::SIGHUP] {
+            // SAFETY: signal with SIG_DFL installs no handler of ours.
+            if unsafe { libc::signal(signal, libc::SIG_DFL) } == libc::SIG_ERR {
+                return Err(io::Error::last_os_error());
+            }
+        }
         // SAFETY: prctl with PR_SET_PDEATHSIG reads one number.
         check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) })?;
         // SAFETY: getppid cannot fail.

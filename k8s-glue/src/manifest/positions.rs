@@ -85,7 +85,7 @@ impl Positions {
     }
 
     /// No position but the first line.
-    pub(super) fn unknown(first_line: usize) -> Self {
+    pub(crate) fn unknown(first_line: usize) -> Self {
         Self { spots: Arc::new([]), root: None, first_line }
     }
 

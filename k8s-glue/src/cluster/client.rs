@@ -1,0 +1,83 @@
+//! The way to the API server, and the limit of every request.
+
+use std::path::Path;
+use std::time::Duration;
+
+use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::{Client, Config};
+use thiserror::Error;
+use tokio::time::timeout;
+
+/// A request other than a watch is given up after this time: the lease is renewed within its own deadline even where one hangs.
+pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
+/// A connection is given up after this time.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Why the API server could not be found.
+#[derive(Debug, Error)]
+pub(crate) enum ConnectError {
+    /// The file named cannot be used.
+    #[error("kubeconfig {path} cannot be used")]
+    Kubeconfig {
+        /// The file.
+        path: String,
+        /// Why.
+        source: Box<KubeconfigError>,
+    },
+    /// Neither a file nor a Pod's service account.
+    #[error("there is no way to an API server: give --kubeconfig FILE, or run as a Pod")]
+    Nowhere(#[source] Box<kube::config::InferConfigError>),
+    /// The configuration cannot be turned into a client.
+    #[error("the client of the API server cannot be made")]
+    Client(#[source] Box<kube::Error>),
+}
+
+/// Makes a client: by the file given, else by `KUBECONFIG` or the service account of the Pod.
+///
+/// # Errors
+/// [`ConnectError`]; whether the API server answers is not tried.
+pub(crate) async fn connect(kubeconfig: Option<&Path>) -> Result<Client, ConnectError> {
+    let mut config = match kubeconfig {
+        None => Config::infer().await.map_err(|error| ConnectError::Nowhere(Box::new(error)))?,
+        Some(path) => {
+            let failed =
+                |source| ConnectError::Kubeconfig { path: path.display().to_string(), source: Box::new(source) };
+            let file = Kubeconfig::read_from(path).map_err(failed)?;
+            Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.map_err(failed)?
+        }
+    };
+    config.connect_timeout = Some(CONNECT_TIMEOUT);
+    config.write_timeout = Some(REQUEST_TIMEOUT);
+    // Each caller knows better when to try again, and whether it still may.
+    config.default_retry = false;
+    Client::try_from(config).map_err(|error| ConnectError::Client(Box::new(error)))
+}
+
+/// Why a request did not succeed.
+#[derive(Debug, Error)]
+pub(crate) enum RequestError {
+    /// The API server said no, or could not be reached.
+    #[error(transparent)]
+    Api(#[from] kube::Error),
+    /// No answer in time; whether it was carried out is not known.
+    #[error("the API server did not answer within {} s", REQUEST_TIMEOUT.as_secs())]
+    Timeout,
+}
+
+impl RequestError {
+    /// The HTTP status of the API server's answer, where it gave one.
+    pub(crate) fn status(&self) -> Option<u16> {
+        match self {
+            Self::Api(kube::Error::Api(status)) => Some(status.code),
+            Self::Api(_) | Self::Timeout => None,
+        }
+    }
+}
+
+/// A request within [`REQUEST_TIMEOUT`].
+///
+/// # Errors
+/// [`RequestError`].
+pub(crate) async fn within<T>(request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, RequestError> {
+    timeout(REQUEST_TIMEOUT, request).await.map_err(|_| RequestError::Timeout)?.map_err(RequestError::from)
+}

@@ -1,0 +1,237 @@
+//! One stream of what happens to the watched kinds.
+//!
+//! A task a kind lists and watches, begins anew where the API server forgot the place (expiry), and tries again where it cannot be
+//! reached. What comes out is level-driven: after [`Seen::Complete`] the receiver knows every object of the kind.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use kube::api::{Api, ApiResource, DynamicObject};
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Client, ResourceExt};
+use serde_json::{Map, Value};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+/// Time before the first new try after a failure; doubles up to [`RETRY_MAX`].
+const RETRY_MIN: Duration = Duration::from_millis(200);
+/// The longest time between two tries: an API server that is back is noticed within this time.
+const RETRY_MAX: Duration = Duration::from_secs(5);
+/// Objects a page when listing.
+const PAGE: u32 = 500;
+/// Objects under way between the watches and the receiver.
+const QUEUE: usize = 1_024;
+
+/// A kind that can be watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Kind {
+    BfdProfile,
+    BgpAdvertisement,
+    BgpPeer,
+    Community,
+    ConfigurationState,
+    EndpointSlice,
+    IpAddressPool,
+    L2Advertisement,
+    Namespace,
+    Node,
+    Secret,
+    Service,
+    ServiceBgpStatus,
+    ServiceL2Status,
+}
+
+impl Kind {
+    /// Group, version, kind and plural.
+    const fn names(self) -> (&'static str, &'static str, &'static str, &'static str) {
+        const OURS: &str = "metallb.io";
+        match self {
+            Self::BfdProfile => (OURS, "v1beta1", "BFDProfile", "bfdprofiles"),
+            Self::BgpAdvertisement => (OURS, "v1beta1", "BGPAdvertisement", "bgpadvertisements"),
+            Self::BgpPeer => (OURS, "v1beta2", "BGPPeer", "bgppeers"),
+            Self::Community => (OURS, "v1beta1", "Community", "communities"),
+            Self::ConfigurationState => (OURS, "v1beta1", "ConfigurationState", "configurationstates"),
+            Self::EndpointSlice => ("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices"),
+            Self::IpAddressPool => (OURS, "v1beta1", "IPAddressPool", "ipaddresspools"),
+            Self::L2Advertisement => (OURS, "v1beta1", "L2Advertisement", "l2advertisements"),
+            Self::Namespace => ("", "v1", "Namespace", "namespaces"),
+            Self::Node => ("", "v1", "Node", "nodes"),
+            Self::Secret => ("", "v1", "Secret", "secrets"),
+            Self::Service => ("", "v1", "Service", "services"),
+            Self::ServiceBgpStatus => (OURS, "v1beta1", "ServiceBGPStatus", "servicebgpstatuses"),
+            Self::ServiceL2Status => (OURS, "v1beta1", "ServiceL2Status", "servicel2statuses"),
+        }
+    }
+
+    /// What the client needs to know of it.
+    pub(crate) fn resource(self) -> ApiResource {
+        let (group, version, kind, plural) = self.names();
+        ApiResource {
+            group: group.to_owned(),
+            version: version.to_owned(),
+            api_version: if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") },
+            kind: kind.to_owned(),
+            plural: plural.to_owned(),
+        }
+    }
+
+    /// Its name as objects carry it.
+    pub(crate) const fn as_str(self) -> &'static str {
+        self.names().2
+    }
+}
+
+/// Which objects of a kind are watched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Watched {
+    pub(crate) kind: Kind,
+    /// All namespaces where `None`.
+    pub(crate) namespace: Option<String>,
+    /// A field selector, such as `metadata.name=web`.
+    pub(crate) fields: Option<String>,
+    /// A label selector.
+    pub(crate) labels: Option<String>,
+}
+
+impl Watched {
+    /// Every object of the kind, in all namespaces.
+    pub(crate) const fn everywhere(kind: Kind) -> Self {
+        Self { kind, namespace: None, fields: None, labels: None }
+    }
+
+    /// Every object of the kind in one namespace.
+    pub(crate) fn within(kind: Kind, namespace: &str) -> Self {
+        Self { kind, namespace: Some(namespace.to_owned()), fields: None, labels: None }
+    }
+}
+
+/// Namespace (empty where there is none) and name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct ObjectName {
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+}
+
+/// One thing that a watch saw.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Seen {
+    /// All objects of the kind follow; what does not come before [`Seen::Complete`] is gone.
+    Began(Kind),
+    /// The object is as given. It has `apiVersion`, `kind` and `metadata`, without `managedFields`.
+    Object(Kind, ObjectName, Map<String, Value>),
+    /// The object is gone.
+    Gone(Kind, ObjectName),
+    /// Every object of the kind has come.
+    Complete(Kind),
+    /// The API server cannot be reached or refuses; the watch tries again by itself.
+    Trouble(Kind, String),
+}
+
+/// Watches; they end when the value is dropped.
+#[derive(Debug)]
+pub(crate) struct Watches {
+    seen: mpsc::Receiver<Seen>,
+    _tasks: JoinSet<()>,
+}
+
+impl Watches {
+    /// Starts a task for each.
+    pub(crate) fn start(client: &Client, watched: Vec<Watched>) -> Self {
+        let (sender, seen) = mpsc::channel(QUEUE);
+        let mut tasks = JoinSet::new();
+        for one in watched {
+            tasks.spawn(watch(client.clone(), one, sender.clone()));
+        }
+        Self { seen, _tasks: tasks }
+    }
+
+    /// The next thing seen; `None` only where no kind is watched.
+    pub(crate) async fn next(&mut self) -> Option<Seen> {
+        self.seen.recv().await
+    }
+
+    /// What has come already, without waiting.
+    pub(crate) fn try_next(&mut self) -> Option<Seen> {
+        self.seen.try_recv().ok()
+    }
+}
+
+async fn watch(client: Client, watched: Watched, sender: mpsc::Sender<Seen>) {
+    let kind = watched.kind;
+    let resource = kind.resource();
+    let api: Api<DynamicObject> = match &watched.namespace {
+        None => Api::all_with(client, &resource),
+        Some(namespace) => Api::namespaced_with(client, namespace, &resource),
+    };
+    let mut config = watcher::Config::default().page_size(PAGE);
+    config.field_selector = watched.fields;
+    config.label_selector = watched.labels;
+    let mut events = pin!(watcher(api, config));
+    let mut delay = RETRY_MIN;
+    while let Some(event) = events.next().await {
+        let seen = match event {
+            Ok(event) => {
+                delay = RETRY_MIN;
+                seen_of(kind, event, &resource)
+            }
+            Err(error) => {
+                let trouble = Seen::Trouble(kind, describe(&error));
+                if sender.send(trouble).await.is_err() {
+                    return;
+                }
+                sleep(delay).await;
+                delay = (delay * 2).min(RETRY_MAX);
+                continue;
+            }
+        };
+        if sender.send(seen).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The error with its causes, which say more than its own text.
+fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.contains(&next) {
+            text = format!("{text}: {next}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+fn seen_of(kind: Kind, event: Event<DynamicObject>, resource: &ApiResource) -> Seen {
+    match event {
+        Event::Init => Seen::Began(kind),
+        Event::InitDone => Seen::Complete(kind),
+        Event::Delete(object) => Seen::Gone(kind, name_of(&object)),
+        Event::Apply(object) | Event::InitApply(object) => {
+            let name = name_of(&object);
+            Seen::Object(kind, name, map_of(object, resource))
+        }
+    }
+}
+
+fn name_of(object: &DynamicObject) -> ObjectName {
+    ObjectName { namespace: object.namespace().unwrap_or_default(), name: object.name_any() }
+}
+
+/// The object as one map. Items of lists carry no kind of their own.
+pub(crate) fn map_of(mut object: DynamicObject, resource: &ApiResource) -> Map<String, Value> {
+    object.metadata.managed_fields = None;
+    let mut map = Map::new();
+    map.insert("apiVersion".to_owned(), Value::String(resource.api_version.clone()));
+    map.insert("kind".to_owned(), Value::String(resource.kind.clone()));
+    // Metadata are plain data: they always become a value.
+    map.insert("metadata".to_owned(), serde_json::to_value(object.metadata).unwrap_or_default());
+    if let Value::Object(data) = object.data {
+        map.extend(data);
+    }
+    map
+}

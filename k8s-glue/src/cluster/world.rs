@@ -1,0 +1,359 @@
+//! The watched objects folded into one view. Each change says what it touches, and nothing where nothing that counts has changed.
+//!
+//! Services and endpoints are kept in the form that decisions need, not as objects: ten thousand of them cost megabytes, not hundreds.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use lbcore::config::{Problem, RawConfig};
+use lbcore::decide::ServiceFacts;
+use lbcore::labels::Labels;
+use lbcore::node::Node;
+use lbcore::service::{NodeName, ServiceKey};
+use serde_json::{Map, Value};
+
+use super::watch::{Kind, ObjectName, Seen};
+use crate::convert::{self, Endpoint, ServiceObject};
+use crate::manifest::{Document, Positions};
+use crate::plan::snapshot::facts;
+
+/// A Service, and what a write of its status needs beside what decisions need.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SeenService {
+    /// The Service as decisions see it.
+    pub(crate) object: ServiceObject,
+    /// `metadata`, without `managedFields`.
+    pub(crate) metadata: Map<String, Value>,
+    /// `status.loadBalancer.ingress` as it stands.
+    pub(crate) ingress: Vec<Value>,
+}
+
+impl SeenService {
+    /// The version of the object that was seen; empty where the server gives none.
+    pub(crate) fn resource_version(&self) -> &str {
+        self.metadata.get("resourceVersion").and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// The identity of the object over its life.
+    pub(crate) fn uid(&self) -> &str {
+        self.metadata.get("uid").and_then(Value::as_str).unwrap_or_default()
+    }
+}
+
+/// What a change touches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Touched {
+    /// Nothing that counts.
+    Nothing,
+    /// An object of the configuration: pools, advertisements, peers, profiles, communities, Secrets; or labels of a namespace.
+    Configuration,
+    /// The status of a pool was changed, and nothing else of it.
+    PoolStatus(String),
+    /// A node came, went, or its labels or its network condition changed.
+    Node(NodeName),
+    /// A Service came, changed or went.
+    Service(ServiceKey),
+    /// The endpoints of a Service changed.
+    Endpoints(ServiceKey),
+    /// An object that programs write.
+    Report(Kind, ObjectName),
+    /// Every watched object of the kind is known now, for the first time or again.
+    Complete(Kind),
+    /// The watch of the kind is in trouble.
+    Trouble(Kind, String),
+}
+
+/// Everything seen.
+#[derive(Debug, Default)]
+pub(crate) struct World {
+    install_namespace: Arc<str>,
+    ours: BTreeMap<(Kind, ObjectName), Document>,
+    namespaces: BTreeMap<String, Labels>,
+    nodes: BTreeMap<NodeName, Node>,
+    services: BTreeMap<ServiceKey, Arc<SeenService>>,
+    slices: BTreeMap<ObjectName, (ServiceKey, Vec<Endpoint>)>,
+    slices_of: BTreeMap<ServiceKey, BTreeSet<ObjectName>>,
+    reports: BTreeMap<(Kind, ObjectName), Map<String, Value>>,
+    /// Kinds being listed, with what has come of them.
+    listing: BTreeMap<Kind, BTreeSet<ObjectName>>,
+    complete: BTreeSet<Kind>,
+}
+
+impl World {
+    /// Nothing seen yet.
+    pub(crate) fn new(install_namespace: &str) -> Self {
+        Self { install_namespace: install_namespace.into(), ..Self::default() }
+    }
+
+    /// Takes in one thing seen; the end of a list may touch much.
+    pub(crate) fn fold(&mut self, seen: Seen) -> Vec<Touched> {
+        match seen {
+            Seen::Began(kind) => {
+                self.listing.insert(kind, BTreeSet::new());
+                Vec::new()
+            }
+            Seen::Object(kind, name, value) => {
+                if let Some(listed) = self.listing.get_mut(&kind) {
+                    listed.insert(name.clone());
+                }
+                vec![self.apply(kind, name, value)]
+            }
+            Seen::Gone(kind, name) => vec![self.delete(kind, &name)],
+            Seen::Complete(kind) => {
+                let mut touched = self.forget_unlisted(kind);
+                self.complete.insert(kind);
+                touched.push(Touched::Complete(kind));
+                touched
+            }
+            Seen::Trouble(kind, text) => vec![Touched::Trouble(kind, text)],
+        }
+    }
+
+    fn forget_unlisted(&mut self, kind: Kind) -> Vec<Touched> {
+        let Some(listed) = self.listing.remove(&kind) else { return Vec::new() };
+        let gone: Vec<ObjectName> = self.names(kind).into_iter().filter(|name| !listed.contains(name)).collect();
+        gone.iter().map(|name| self.delete(kind, name)).collect()
+    }
+
+    fn names(&self, kind: Kind) -> Vec<ObjectName> {
+        let plain = |name: &str| ObjectName { namespace: String::new(), name: name.to_owned() };
+        match kind {
+            Kind::Namespace => self.namespaces.keys().map(|name| plain(name)).collect(),
+            Kind::Node => self.nodes.keys().map(|name| plain(name.as_str())).collect(),
+            Kind::Service => self.services.keys().map(object_name).collect(),
+            Kind::EndpointSlice => self.slices.keys().cloned().collect(),
+            Kind::ConfigurationState | Kind::ServiceBgpStatus | Kind::ServiceL2Status => {
+                self.reports.keys().filter(|(of, _)| *of == kind).map(|(_, name)| name.clone()).collect()
+            }
+            Kind::BfdProfile
+            | Kind::BgpAdvertisement
+            | Kind::BgpPeer
+            | Kind::Community
+            | Kind::IpAddressPool
+            | Kind::L2Advertisement
+            | Kind::Secret => self.ours.keys().filter(|(of, _)| *of == kind).map(|(_, name)| name.clone()).collect(),
+        }
+    }
+
+    fn apply(&mut self, kind: Kind, name: ObjectName, value: Map<String, Value>) -> Touched {
+        match kind {
+            Kind::ConfigurationState | Kind::ServiceBgpStatus | Kind::ServiceL2Status => {
+                self.reports.insert((kind, name.clone()), value);
+                Touched::Report(kind, name)
+            }
+            Kind::Namespace => {
+                let labels = self.read(value).config.namespaces.pop_first().map(|(_, labels)| labels);
+                let labels = labels.unwrap_or_default();
+                let before = self.namespaces.insert(name.name, labels.clone());
+                if before == Some(labels) { Touched::Nothing } else { Touched::Configuration }
+            }
+            Kind::Node => {
+                let Some(node) = self.read(value).config.nodes.pop() else { return Touched::Nothing };
+                let name = node.name.clone();
+                let before = self.nodes.insert(name.clone(), node.clone());
+                if before.as_ref() == Some(&node) { Touched::Nothing } else { Touched::Node(name) }
+            }
+            Kind::Service => self.apply_service(value),
+            Kind::EndpointSlice => self.apply_slice(name, value),
+            Kind::BfdProfile
+            | Kind::BgpAdvertisement
+            | Kind::BgpPeer
+            | Kind::Community
+            | Kind::IpAddressPool
+            | Kind::L2Advertisement
+            | Kind::Secret => self.apply_ours(kind, name, value),
+        }
+    }
+
+    fn read(&self, value: Map<String, Value>) -> convert::Objects {
+        convert::objects(&[document(value)], &self.install_namespace)
+    }
+
+    fn apply_ours(&mut self, kind: Kind, name: ObjectName, value: Map<String, Value>) -> Touched {
+        let place = (kind, name);
+        let before = self.ours.get(&place);
+        let touched = match before {
+            Some(before)
+                if is_same_but_for(&before.value, &value, &["metadata", "status"])
+                    && same_labels(&before.value, &value) =>
+            {
+                if kind == Kind::IpAddressPool && before.value.get("status") != value.get("status") {
+                    Touched::PoolStatus(place.1.name.clone())
+                } else {
+                    Touched::Nothing
+                }
+            }
+            Some(_) | None => Touched::Configuration,
+        };
+        self.ours.insert(place, document(value));
+        touched
+    }
+
+    fn apply_service(&mut self, value: Map<String, Value>) -> Touched {
+        let metadata = value.get("metadata").and_then(Value::as_object).cloned().unwrap_or_default();
+        let ingress = value.get("status").and_then(|status| status.get("loadBalancer")?.get("ingress")?.as_array());
+        let ingress = ingress.cloned().unwrap_or_default();
+        let Some(object) = self.read(value).services.pop() else { return Touched::Nothing };
+        let key = object.key.clone();
+        self.services.insert(key.clone(), Arc::new(SeenService { object, metadata, ingress }));
+        Touched::Service(key)
+    }
+
+    fn apply_slice(&mut self, name: ObjectName, value: Map<String, Value>) -> Touched {
+        let Some((service, endpoints)) = self.read(value).endpoints.pop_first() else {
+            return self.delete(Kind::EndpointSlice, &name);
+        };
+        let entry = (service.clone(), endpoints);
+        let before = self.slices.insert(name.clone(), entry.clone());
+        if before.as_ref() == Some(&entry) {
+            return Touched::Nothing;
+        }
+        if let Some((other, _)) = before.filter(|(other, _)| *other != service) {
+            self.forget_slice_of(&other, &name);
+        }
+        self.slices_of.entry(service.clone()).or_default().insert(name);
+        Touched::Endpoints(service)
+    }
+
+    fn forget_slice_of(&mut self, service: &ServiceKey, name: &ObjectName) {
+        if let Some(slices) = self.slices_of.get_mut(service) {
+            slices.remove(name);
+            if slices.is_empty() {
+                self.slices_of.remove(service);
+            }
+        }
+    }
+
+    fn delete(&mut self, kind: Kind, name: &ObjectName) -> Touched {
+        match kind {
+            Kind::ConfigurationState | Kind::ServiceBgpStatus | Kind::ServiceL2Status => {
+                self.reports.remove(&(kind, name.clone()));
+                Touched::Report(kind, name.clone())
+            }
+            Kind::Namespace => {
+                self.namespaces.remove(&name.name);
+                Touched::Configuration
+            }
+            Kind::Node => match NodeName::new(name.name.as_str()) {
+                Ok(node) if self.nodes.remove(&node).is_some() => Touched::Node(node),
+                Ok(_) | Err(_) => Touched::Nothing,
+            },
+            Kind::Service => match ServiceKey::new(&name.namespace, &name.name) {
+                Ok(key) if self.services.remove(&key).is_some() => Touched::Service(key),
+                Ok(_) | Err(_) => Touched::Nothing,
+            },
+            Kind::EndpointSlice => match self.slices.remove(name) {
+                Some((service, _)) => {
+                    self.forget_slice_of(&service, name);
+                    Touched::Endpoints(service)
+                }
+                None => Touched::Nothing,
+            },
+            Kind::BfdProfile
+            | Kind::BgpAdvertisement
+            | Kind::BgpPeer
+            | Kind::Community
+            | Kind::IpAddressPool
+            | Kind::L2Advertisement
+            | Kind::Secret => match self.ours.remove(&(kind, name.clone())) {
+                Some(_) => Touched::Configuration,
+                None => Touched::Nothing,
+            },
+        }
+    }
+
+    /// Whether every object of these kinds has been seen once.
+    pub(crate) fn is_complete(&self, kinds: &[Kind]) -> bool {
+        kinds.iter().all(|kind| self.complete.contains(kind))
+    }
+
+    /// The configuration as it was read, of these kinds, and what is wrong with its objects each for itself. Nodes and namespaces are
+    /// in it where they are watched.
+    pub(crate) fn raw_config(&self, kinds: &[Kind]) -> (RawConfig, Vec<Problem>) {
+        let documents: Vec<Document> = self
+            .ours
+            .iter()
+            .filter(|((kind, _), _)| kinds.contains(kind))
+            .map(|(_, document)| document.clone())
+            .collect();
+        let objects = convert::objects(&documents, &self.install_namespace);
+        let mut config = objects.config;
+        config.nodes = self.nodes.values().cloned().collect();
+        config.namespaces = self.namespaces.clone();
+        (config, objects.problems)
+    }
+
+    /// An object of the configuration as it stands, such as a pool with its status.
+    pub(crate) fn ours(&self, kind: Kind, name: &str) -> Option<&Map<String, Value>> {
+        let name = ObjectName { namespace: self.install_namespace.to_string(), name: name.to_owned() };
+        self.ours.get(&(kind, name)).map(|document| &document.value)
+    }
+
+    /// The objects of a kind that programs write.
+    pub(crate) fn reports(&self, kind: Kind) -> impl Iterator<Item = (&ObjectName, &Map<String, Value>)> {
+        self.reports.iter().filter(move |((of, _), _)| *of == kind).map(|((_, name), value)| (name, value))
+    }
+
+    /// One object that a program wrote.
+    pub(crate) fn report(&self, kind: Kind, name: &ObjectName) -> Option<&Map<String, Value>> {
+        self.reports.get(&(kind, name.clone()))
+    }
+
+    /// The nodes in the order of their names.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.values()
+    }
+
+    /// A node.
+    pub(crate) fn node(&self, name: &NodeName) -> Option<&Node> {
+        self.nodes.get(name)
+    }
+
+    /// A Service of any type and class.
+    pub(crate) fn service(&self, key: &ServiceKey) -> Option<&Arc<SeenService>> {
+        self.services.get(key)
+    }
+
+    /// All Services in the order of their keys.
+    pub(crate) fn services(&self) -> impl Iterator<Item = (&ServiceKey, &Arc<SeenService>)> {
+        self.services.iter()
+    }
+
+    /// The Service with these addresses as decisions see it; of all its slices together ([ANN-21]).
+    pub(crate) fn facts(&self, key: &ServiceKey, addresses: Vec<IpAddr>) -> Option<ServiceFacts> {
+        let service = self.services.get(key)?;
+        let slices = self.slices_of.get(key).map(|names| {
+            let endpoints = names.iter().filter_map(|name| self.slices.get(name)).flat_map(|(_, endpoints)| endpoints);
+            endpoints.cloned().collect::<Vec<Endpoint>>()
+        });
+        Some(facts(&service.object, addresses, slices.as_deref()))
+    }
+}
+
+fn object_name(service: &ServiceKey) -> ObjectName {
+    ObjectName { namespace: service.namespace().to_owned(), name: service.name().to_owned() }
+}
+
+/// An object of the API server as the converter reads documents.
+fn document(value: Map<String, Value>) -> Document {
+    Document { file: "".into(), line: 0, value, positions: Positions::unknown(0), oddities: Vec::new() }
+}
+
+fn is_same_but_for(left: &Map<String, Value>, right: &Map<String, Value>, ignored: &[&str]) -> bool {
+    let counted = |map: &'_ Map<String, Value>| {
+        map.iter()
+            .filter(|(key, _)| !ignored.contains(&key.as_str()))
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect::<BTreeMap<String, Value>>()
+    };
+    counted(left) == counted(right)
+}
+
+fn same_labels(left: &Map<String, Value>, right: &Map<String, Value>) -> bool {
+    let labels = |map: &'_ Map<String, Value>| map.get("metadata").and_then(|metadata| metadata.get("labels")).cloned();
+    labels(left) == labels(right)
+}
+
+#[cfg(test)]
+mod tests;
