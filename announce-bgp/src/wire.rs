@@ -1,4 +1,17 @@
-//! The header that frames every BGP message (RFC 4271 section 4.1), and its errors (section 6.1).
+//! BGP messages as octets: the header that frames each of them (RFC 4271 section 4.1) with its errors (section 6.1), and the messages.
+//!
+//! Everything that a peer sent is read here by our own code: no input panics, none allocates more than its own size, and the work is
+//! linear in it. What we send is composed here too; [`update::compose`] alone leaves part of that to zettabgp.
+
+pub mod attribute;
+pub mod capability;
+pub mod error;
+pub mod iana;
+pub mod nlri;
+pub mod notification;
+pub mod open;
+pub mod route_refresh;
+pub mod update;
 
 use thiserror::Error;
 

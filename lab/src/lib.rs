@@ -31,6 +31,7 @@ mod netlink;
 pub mod privilege;
 pub mod prober;
 pub mod process;
+pub mod router;
 pub mod segment;
 mod sys;
 

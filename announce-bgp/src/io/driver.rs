@@ -1,0 +1,192 @@
+//! The task of one peer: carries out what its session wants, and tells it what happened.
+//!
+//! What has come is read before deadlines are looked at, so that a task that was late does not take its own delay for the peer's silence.
+//! No decision about the protocol is made here.
+
+use core::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ipnetwork::IpNetwork;
+use lbcore::announce::{AnnouncementKey, ReachKind};
+use lbcore::time::Timestamp;
+use tokio::sync::{Notify, watch};
+use tokio::time::sleep;
+use tracing::{debug, info, warn};
+
+use super::connection::{Connection, Happened};
+use super::socket::{DialPlan, now};
+use super::status::StatusBoard;
+use crate::rib_out::Touched;
+use crate::session::{Event, Input, Output, Session, StopReason};
+
+/// A session with what its task and its announcer share.
+#[derive(Debug)]
+pub(super) struct PeerTask {
+    pub(super) name: Arc<str>,
+    session: Mutex<Session>,
+    wake: Notify,
+    /// Until when a session that stops may say so.
+    stop_by: Mutex<Option<Timestamp>>,
+}
+
+impl PeerTask {
+    pub(super) const fn new(name: Arc<str>, session: Session) -> Self {
+        Self { name, session: Mutex::new(session), wake: Notify::const_new(), stop_by: Mutex::new(None) }
+    }
+
+    /// The session. Nothing is awaited while it is held.
+    pub(super) fn session(&self) -> MutexGuard<'_, Session> {
+        self.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells the session something, and its task that there may be something to do.
+    pub(super) fn tell(&self, input: Input<'_>) {
+        self.session().handle_input(now(), input);
+        self.wake.notify_one();
+    }
+
+    /// Ends the session within a time.
+    pub(super) fn stop(&self, reason: StopReason, within: Duration) {
+        *self.stop_by.lock().unwrap_or_else(PoisonError::into_inner) = Some(now() + within);
+        self.tell(Input::Stop(reason));
+    }
+
+    fn stop_by(&self) -> Option<Timestamp> {
+        *self.stop_by.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the tasks of an announcer tell it.
+#[derive(Debug)]
+pub(super) struct Observed {
+    pub(super) board: StatusBoard,
+    /// Counts changes of any session's state.
+    pub(super) sessions: watch::Sender<u64>,
+}
+
+/// Whether the task goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Course {
+    On,
+    Ended,
+}
+
+#[derive(Debug)]
+pub(super) struct Driver {
+    peer: Arc<PeerTask>,
+    observed: Arc<Observed>,
+    connection: Connection,
+    plan: DialPlan,
+    /// The last failure that was logged loudly.
+    said: Option<String>,
+}
+
+impl Driver {
+    pub(super) const fn new(peer: Arc<PeerTask>, observed: Arc<Observed>, plan: DialPlan) -> Self {
+        Self { peer, observed, connection: Connection::new(), plan, said: None }
+    }
+
+    /// Runs until the session has been stopped.
+    pub(super) async fn run(mut self) {
+        self.peer.tell(Input::Start);
+        while self.carry_out() == Course::On {
+            let sleep_for = self.sleep();
+            if self.has_run_out() {
+                warn!(peer = %self.peer.name, "session was cut off: the peer did not take what was to be said last");
+                break;
+            }
+            tokio::select! {
+                happened = self.connection.happens() => match happened {
+                    Happened::Connected(local) => self.input(Input::Connected(local)),
+                    Happened::Lost(words) => self.input(Input::Lost(words)),
+                    Happened::Ready => {}
+                },
+                () = self.peer.wake.notified() => {}
+                () = sleep(sleep_for) => {}
+            }
+            self.read();
+            self.peer.session().handle_timeout(now());
+        }
+        self.connection.closed().await;
+    }
+
+    fn input(&self, input: Input<'_>) {
+        self.peer.session().handle_input(now(), input);
+    }
+
+    fn read(&mut self) {
+        let input = match self.connection.read() {
+            None => return,
+            Some(Ok(octets)) => Input::Received(octets),
+            Some(Err(words)) => Input::Lost(words),
+        };
+        self.peer.session().handle_input(now(), input);
+    }
+
+    /// Until the next deadline.
+    fn sleep(&self) -> Duration {
+        // Whatever has no deadline comes about by an event.
+        const LONGEST: Duration = Duration::from_secs(3_600);
+        let next = self.peer.session().poll_timeout().map(|(at, _)| at);
+        let now = now();
+        next.into_iter().chain(self.peer.stop_by()).map(|at| at.since(now)).min().unwrap_or(LONGEST)
+    }
+
+    fn has_run_out(&self) -> bool {
+        self.peer.stop_by().is_some_and(|by| by <= now())
+    }
+
+    /// Does everything that the session wants now.
+    fn carry_out(&mut self) -> Course {
+        let mut course = Course::On;
+        loop {
+            let output = self.peer.session().poll_output();
+            match output {
+                Some(Output::Dial) => self.connection.dial(&self.plan),
+                Some(Output::Transmit(octets)) => self.connection.queue(octets),
+                Some(Output::Disconnect) => self.connection.close(),
+                Some(Output::Event(Event::Stopped)) => course = Course::Ended,
+                Some(Output::Event(event)) => self.observe(event),
+                None => match self.connection.write() {
+                    Ok(true) => self.input(Input::Written),
+                    Ok(false) => return course,
+                    Err(error) => {
+                        // The session forgets the connection, and with it what was to be written.
+                        self.input(Input::Lost(format!("connection failed: {error}").into()));
+                    }
+                },
+            }
+        }
+    }
+
+    fn observe(&mut self, event: Event) {
+        let peer = &self.peer.name;
+        match event {
+            Event::Up(negotiated) => {
+                let (asn, hold) = (negotiated.remote_as, negotiated.hold);
+                self.said = None;
+                info!(%peer, asn, ?hold, families = ?negotiated.families, "session up");
+            }
+            Event::Down(ending) => warn!(%peer, reason = %ending, "session down"),
+            Event::Failed(ending) => {
+                let words = ending.to_string();
+                if self.said.as_ref() == Some(&words) {
+                    debug!(%peer, reason = %words, "session could not be established");
+                } else {
+                    warn!(%peer, reason = %words, "session could not be established; it is tried again");
+                    self.said = Some(words);
+                }
+            }
+            Event::State(_) => self.observed.sessions.send_modify(|changes| *changes += 1),
+            Event::Routes(Touched::Some(prefixes)) => self.observed.board.touch(prefixes.into_iter().map(routed)),
+            Event::Routes(Touched::All) => self.observed.board.touch_all(),
+            Event::TreatedAsWithdraw(what) => debug!(%peer, what, "malformed UPDATE was taken as a withdrawal"),
+            Event::Stopped => {}
+        }
+    }
+}
+
+/// The identity of a routed prefix.
+pub(super) const fn routed(prefix: IpNetwork) -> AnnouncementKey {
+    AnnouncementKey { prefix, kind: ReachKind::Routed }
+}

@@ -1,0 +1,201 @@
+//! What both OPENs come to, and the addresses that routes of a session lead to.
+
+use core::time::Duration;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use lbcore::family::IpFamily;
+use lbcore::peer::{Peer, RemoteAs, SessionKind};
+
+use super::SessionConfig;
+use crate::config::local_as;
+use crate::rib_out::Encoding;
+use crate::wire::attribute::AsWidth;
+use crate::wire::capability::Capability;
+use crate::wire::error::OpenError;
+use crate::wire::open::Open;
+use crate::wire::update::compose::NextHop;
+
+/// Whether the peer's address lies in a network of the link that the connection leaves by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nearness {
+    /// It does.
+    OnLink,
+    /// A router stands between, or nothing is known.
+    Routed,
+}
+
+/// Our end of a connection, as the shell found it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LocalEnd {
+    /// Our address.
+    pub local: IpAddr,
+    /// An IPv4 address of the link that owns it.
+    pub link_v4: Option<Ipv4Addr>,
+    /// A global IPv6 address of that link.
+    pub link_v6: Option<Ipv6Addr>,
+    /// The link-local IPv6 address of that link.
+    pub link_local: Option<Ipv6Addr>,
+    /// Where the peer is.
+    pub nearness: Nearness,
+}
+
+impl LocalEnd {
+    /// An end of which nothing but its address is known.
+    pub const fn of(local: IpAddr) -> Self {
+        Self { local, link_v4: None, link_v6: None, link_local: None, nearness: Nearness::Routed }
+    }
+
+    /// Our BGP identifier ([WIRE-8]).
+    pub(super) fn router_id(&self, config: &SessionConfig) -> Ipv4Addr {
+        let of_session = match self.local {
+            IpAddr::V4(local) => Some(local),
+            IpAddr::V6(_) => self.link_v4,
+        };
+        config.peer.router_id.or(of_session).unwrap_or(config.router_id_of_node)
+    }
+
+    /// Where IPv4 routes lead ([WIRE-50], [WIRE-51]).
+    fn next_hop_v4(&self, router_id: Ipv4Addr) -> Ipv4Addr {
+        match self.local {
+            IpAddr::V4(local) => local,
+            IpAddr::V6(_) => self.link_v4.unwrap_or(router_id),
+        }
+    }
+
+    /// Where IPv6 routes lead ([WIRE-50] to [WIRE-52]); `None` where the link has no IPv6 address.
+    fn next_hop_v6(&self) -> Option<NextHop> {
+        match self.local {
+            IpAddr::V6(local) if local.is_unicast_link_local() => {
+                Some(NextHop::V6 { first: self.link_v6.unwrap_or(local), link_local: Some(local) })
+            }
+            IpAddr::V6(local) => {
+                let link_local = self.link_local.filter(|_| self.nearness == Nearness::OnLink);
+                Some(NextHop::V6 { first: local, link_local })
+            }
+            IpAddr::V4(_) => match (self.link_v6, self.link_local) {
+                (Some(first), _) => Some(NextHop::V6 { first, link_local: None }),
+                (None, Some(local)) => Some(NextHop::V6 { first: local, link_local: Some(local) }),
+                (None, None) => None,
+            },
+        }
+    }
+}
+
+/// What both sides have agreed on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Negotiated {
+    /// The peer's AS.
+    pub remote_as: u32,
+    /// Our AS as the peer knows it.
+    pub local_as: u32,
+    /// By the numbers really used ([WIRE-6]).
+    pub kind: SessionKind,
+    /// The peer's BGP identifier.
+    pub remote_id: Ipv4Addr,
+    /// Our BGP identifier.
+    pub local_id: Ipv4Addr,
+    /// The smaller of both; zero where no timers run.
+    pub hold: Duration,
+    /// Wait between KEEPALIVEs; `None` where no timers run.
+    pub keepalive: Option<Duration>,
+    /// How wide AS numbers are.
+    pub as_width: AsWidth,
+    /// Families that both sides offer.
+    pub families: BTreeSet<IpFamily>,
+    /// How routes are written.
+    pub encoding: Encoding,
+}
+
+/// Our OPEN. Without capabilities only IPv4 is carried, and AS numbers have two octets ([WIRE-24]).
+pub(super) fn our_open(config: &SessionConfig, local: &LocalEnd, offer: Offer) -> Open {
+    let asn = local_as(&config.peer);
+    let hold = config.timers().hold.as_secs();
+    let capabilities = match offer {
+        Offer::Full => {
+            let families = [IpFamily::V4, IpFamily::V6].into_iter();
+            let carried = families.filter(|family| config.peer.families.carries(*family));
+            let ours = [Capability::RouteRefresh, Capability::FourOctetAs(asn)];
+            carried.map(Capability::unicast).chain(ours).collect()
+        }
+        Offer::Plain => Vec::new(),
+    };
+    Open {
+        my_as: Open::as_field(asn),
+        hold_time: u16::try_from(hold).unwrap_or(u16::MAX),
+        router_id: local.router_id(config),
+        capabilities,
+    }
+}
+
+/// What we offer in an OPEN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Offer {
+    /// Everything.
+    Full,
+    /// No capabilities: the peer refused optional parameters (RFC 5492 section 3).
+    Plain,
+}
+
+/// What both OPENs come to.
+///
+/// # Errors
+/// [`OpenError::BadPeerAs`] for an AS that is not the expected one, [`OpenError::BadIdentifier`] for our own identifier within our AS.
+pub(super) fn negotiate(
+    config: &SessionConfig,
+    local: &LocalEnd,
+    ours: &Open,
+    theirs: &Open,
+) -> Result<Negotiated, OpenError> {
+    let (local_as, remote_as) = (local_as(&config.peer), theirs.asn());
+    if !is_expected(&config.peer, remote_as) {
+        return Err(OpenError::BadPeerAs { asn: remote_as });
+    }
+    let kind = if local_as == remote_as { SessionKind::Internal } else { SessionKind::External };
+    if kind == SessionKind::Internal && theirs.router_id == ours.router_id {
+        return Err(OpenError::BadIdentifier);
+    }
+    let both_have = ours.four_octet_as().is_some() && theirs.four_octet_as().is_some();
+    let as_width = if both_have { AsWidth::Four } else { AsWidth::Two };
+    let families: BTreeSet<IpFamily> = ours.families().intersection(&theirs.families()).copied().collect();
+    let hold = Duration::from_secs(u64::from(ours.hold_time.min(theirs.hold_time)));
+    let encoding = Encoding {
+        kind,
+        local_as,
+        as_width,
+        defaults: config.defaults,
+        v4: families.contains(&IpFamily::V4).then(|| local.next_hop_v4(ours.router_id)),
+        v6: if families.contains(&IpFamily::V6) { local.next_hop_v6() } else { None },
+    };
+    Ok(Negotiated {
+        remote_as,
+        local_as,
+        kind,
+        remote_id: theirs.router_id,
+        local_id: ours.router_id,
+        hold,
+        keepalive: keepalive(config.timers().keepalive, hold),
+        as_width,
+        families,
+        encoding,
+    })
+}
+
+/// [PEER-11], [WIRE-5].
+fn is_expected(peer: &Peer, asn: u32) -> bool {
+    match peer.remote {
+        RemoteAs::Exactly(expected) => expected.as_u32() == asn,
+        RemoteAs::Internal => peer.my_asn.as_u32() == asn,
+        RemoteAs::External => peer.my_asn.as_u32() != asn,
+    }
+}
+
+/// The configured time, but at most a third of the hold time ([WIRE-7]) and not more than once a second (RFC 4271 section 4.4).
+fn keepalive(configured: Duration, hold: Duration) -> Option<Duration> {
+    if hold.is_zero() {
+        return None;
+    }
+    let third = hold / 3;
+    let wait = if configured.is_zero() { third } else { configured.min(third) };
+    Some(wait.max(Duration::from_secs(1)))
+}

@@ -1,0 +1,130 @@
+//! FRR: zebra and bgpd, asked over bgpd's VTY socket.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::{ANSWER_WITHIN, Route, Router, RunFolder, START_WITHIN, unreadable};
+use crate::deadline::wait_until;
+use crate::error::{Error, Result};
+use crate::host::Host;
+use crate::process::Process;
+
+/// Where Debian keeps the daemons.
+const DAEMONS: &str = "/usr/lib/frr";
+
+/// A running FRR.
+#[derive(Debug)]
+pub struct Frr {
+    /// bgpd, for signals.
+    pub bgpd: Process,
+    /// zebra, which tells bgpd of links.
+    pub zebra: Process,
+    folder: RunFolder,
+}
+
+impl Frr {
+    /// Starts both daemons in a host, bgpd with this configuration.
+    ///
+    /// # Errors
+    /// Where they cannot be started.
+    pub fn start(host: &Host, config: &str) -> Result<Self> {
+        let folder = RunFolder::new("frr")?;
+        let daemon = |name: &str, text: &str, more: &[&str]| -> Result<Process> {
+            let config = folder.write(&format!("{name}.conf"), text)?;
+            let mut command = Command::new(format!("{DAEMONS}/{name}"));
+            // Whatever it is run as, that it stays.
+            command.arg("-S").arg("-f").arg(config).arg("-i").arg(folder.path(&format!("{name}.pid")));
+            command.arg("-z").arg(folder.path("zserv.api")).arg("--vty_socket").arg(folder.folder());
+            command.args(["-A", "127.0.0.1", "-P", "0", "--log", "stdout"]).args(more);
+            host.spawn(command)
+        };
+        let zebra = daemon("zebra", "hostname zebra\n", &[])?;
+        let is_there = || folder.path("zserv.api").exists().then_some(());
+        wait_until(START_WITHIN, "zebra to start", is_there)?;
+        let bgpd = daemon("bgpd", config, &[])?;
+        let frr = Self { bgpd, zebra, folder };
+        let answers = wait_until(START_WITHIN, "bgpd to start", || frr.ask("show version").ok());
+        answers.map_err(|error| {
+            Error::system(
+                format!("starting bgpd: {}{}", frr.bgpd.stdout(), frr.bgpd.stderr()),
+                std::io::Error::other(error),
+            )
+        })?;
+        Ok(frr)
+    }
+
+    /// bgpd's answer to a command of its enable mode.
+    ///
+    /// # Errors
+    /// Where it does not answer.
+    pub fn ask(&self, command: &str) -> Result<String> {
+        let failed = |source| Error::system(format!("asking bgpd {command:?}"), source);
+        let mut stream = UnixStream::connect(self.folder.path("bgpd.vty")).map_err(failed)?;
+        stream.set_read_timeout(Some(ANSWER_WITHIN)).map_err(failed)?;
+        let mut answer = Vec::new();
+        for command in ["enable", command] {
+            answer.clear();
+            stream.write_all(command.as_bytes()).and_then(|()| stream.write_all(&[0])).map_err(failed)?;
+            // An answer ends with three zero octets and the status.
+            while !matches!(answer.as_slice(), [.., 0, 0, 0, _]) {
+                let mut room = [0; 4_096];
+                let count = stream.read(&mut room).map_err(failed)?;
+                if count == 0 {
+                    return Err(failed(std::io::Error::other("bgpd closed its socket")));
+                }
+                answer.extend_from_slice(room.get(..count).unwrap_or_default());
+            }
+        }
+        answer.truncate(answer.len().saturating_sub(4));
+        Ok(String::from_utf8_lossy(&answer).into_owned())
+    }
+
+    fn ask_json(&self, command: &str) -> Result<Value> {
+        let answer = self.ask(command)?;
+        serde_json::from_str(&answer).map_err(|_| unreadable("bgpd", &answer))
+    }
+}
+
+impl Router for Frr {
+    fn is_established(&self, peer: &str) -> Result<bool> {
+        let answer = self.ask_json(&format!("show bgp neighbors {peer} json"))?;
+        Ok(answer.pointer(&format!("/{peer}/bgpState")).and_then(Value::as_str) == Some("Established"))
+    }
+
+    fn routes(&self, family: u8) -> Result<Vec<Route>> {
+        let table = self.ask_json(&format!("show bgp ipv{family} unicast json"))?;
+        let prefixes = table.get("routes").and_then(Value::as_object).map(|routes| routes.keys().cloned());
+        let mut routes = Vec::new();
+        for prefix in prefixes.into_iter().flatten() {
+            let answer = self.ask_json(&format!("show bgp ipv{family} unicast {prefix} json"))?;
+            let paths = answer.get("paths").and_then(Value::as_array).cloned().unwrap_or_default();
+            routes.extend(paths.iter().map(|path| read_path(&prefix, path)));
+        }
+        routes.sort();
+        Ok(routes)
+    }
+}
+
+fn read_path(prefix: &str, path: &Value) -> Route {
+    let number = |name: &str| path.get(name).and_then(Value::as_u64).and_then(|number| u32::try_from(number).ok());
+    let list = |name: &str| -> Vec<String> {
+        let items = path.pointer(&format!("/{name}/list")).and_then(Value::as_array).cloned().unwrap_or_default();
+        let mut items: Vec<String> = items.iter().filter_map(Value::as_str).map(ToOwned::to_owned).collect();
+        items.sort();
+        items
+    };
+    let hops = path.get("nexthops").and_then(Value::as_array).cloned().unwrap_or_default();
+    let as_path = path.pointer("/aspath/string").and_then(Value::as_str).unwrap_or_default();
+    Route {
+        prefix: prefix.to_owned(),
+        next_hops: hops.iter().filter_map(|hop| hop.get("ip")?.as_str()).map(ToOwned::to_owned).collect(),
+        as_path: as_path.split_whitespace().filter_map(|asn| asn.parse().ok()).collect(),
+        med: number("metric").or_else(|| number("med")),
+        local_pref: number("locPrf"),
+        communities: list("community"),
+        large_communities: list("largeCommunity"),
+    }
+}
