@@ -14,6 +14,7 @@ mod pools;
 pub mod problem;
 pub mod raw;
 mod report;
+pub mod salvage;
 mod selectors;
 
 use std::collections::{BTreeMap, BTreeSet};
