@@ -183,3 +183,6 @@ pub fn router_id_of_name(node: &NodeName) -> Ipv4Addr {
     let id = Ipv4Addr::from((!remainder).to_le_bytes());
     if id.is_unspecified() { Ipv4Addr::new(0, 0, 0, 1) } else { id }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

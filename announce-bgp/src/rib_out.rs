@@ -247,3 +247,6 @@ impl RibOut {
         self.v4.wanted() + self.v6.wanted()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -466,3 +466,6 @@ impl Session {
         );
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -156,3 +156,6 @@ fn read_parameters(length: u8, octets: &[u8]) -> Result<Vec<Capability>, OpenErr
     }
     Ok(capabilities)
 }
+
+#[cfg(test)]
+mod tests;

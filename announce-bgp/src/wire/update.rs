@@ -7,7 +7,7 @@ pub mod compose;
 
 use lbcore::family::IpFamily;
 
-use super::attribute::{AsWidth, DecodeContext, RawAttribute, Verdict, judge, take};
+use super::attribute::{DecodeContext, RawAttribute, Verdict, judge, take};
 use super::error::UpdateError;
 use super::iana::{attribute, unicast};
 use super::nlri;
@@ -245,9 +245,5 @@ impl Walk {
     }
 }
 
-impl DecodeContext {
-    /// The context of a session between two systems that both have AS numbers of four octets.
-    pub const fn external() -> Self {
-        Self { kind: lbcore::peer::SessionKind::External, as_width: AsWidth::Four }
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -343,3 +343,6 @@ fn sequence(asn: &[u8], times: u8) -> Vec<u8> {
     value.extend(core::iter::repeat_n(asn, usize::from(times)).flatten());
     value
 }
+
+#[cfg(test)]
+mod tests;
