@@ -1,17 +1,28 @@
-//! The command line: one struct a command, and the exit codes.
+//! The command line: one struct a command, and the exit codes. The two roles of a cluster have files of their own in `args/`, with what
+//! they share in `role` and the spelling of upstream's flags in `spelling`.
 //!
 //! Nothing here decides; each command lives in the module of its name.
 
+mod controller;
+mod role;
+mod speaker;
+mod spelling;
+
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use lbcore::ownership::ReturnPolicy;
 
 use crate::{demo, legacy, plan, run, validate};
+
+pub use controller::{ControllerArgs, WebhookMode};
+pub use role::{BgpType, Ineffective, LogLevel, RoleArgs, TlsArgs, UnknownNamespace};
+pub use speaker::SpeakerArgs;
 
 /// How a command ended; the numbers are part of the contract with scripts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,9 +75,16 @@ The addresses that this node owns are on the link ferrule0, so that local server
 arp_announce of the links are set, so that the kernel does not answer for them. SIGTERM and SIGINT hand over, undo both and end with 0; \
 a second one skips the hand-over. Needs CAP_NET_RAW and CAP_NET_ADMIN. RUST_LOG sets what is logged (default info).";
 
+/// The commands that are also the names of upstream's programs: a link of that name to this binary is the role.
+const ROLES: [&str; 2] = ["controller", "speaker"];
+
 /// The commands.
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one, for the life of the process")]
 pub enum Command {
+    /// Run as the controller of a cluster: allocate addresses to its Services.
+    #[command(args_override_self = true)]
+    Controller(ControllerArgs),
     /// Turn a configuration in the old ConfigMap format into resources, as YAML on standard output.
     Convert(ConvertArgs),
     /// Watch the main job done in a laboratory on this machine: an owner dies, another takes over, the outage is measured.
@@ -76,6 +94,9 @@ pub enum Command {
     /// Run as a daemon of this host, without a cluster: allocate addresses to Services in files and answer for them on the segment.
     #[command(after_long_help = RUN_HELP)]
     Run(RunArgs),
+    /// Run as the speaker of a node of a cluster: announce addresses to the network.
+    #[command(args_override_self = true)]
+    Speaker(SpeakerArgs),
     /// Check files and report every problem with its line and its mend.
     Validate(ValidateArgs),
 }
@@ -256,14 +277,33 @@ pub enum Parsed {
 /// # Errors
 /// Where the terminal cannot be written to.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed> {
+    let (role, arguments) = settle(arguments.into_iter().collect());
     match CommandLine::try_parse_from(arguments) {
         Ok(line) => Ok(Parsed::Command(Box::new(line.command))),
         Err(answer) => {
             answer.print()?;
             // clap ends usage errors with 2, which `plan --against` needs for itself.
-            Ok(Parsed::Answered(if answer.use_stderr() { Outcome::Usage } else { Outcome::Good }))
+            Ok(Parsed::Answered(match answer.kind() {
+                _ if !answer.use_stderr() => Outcome::Good,
+                ErrorKind::InvalidValue | ErrorKind::ValueValidation if role.is_some() => Outcome::InputBad,
+                _ => Outcome::Usage,
+            }))
         }
     }
+}
+
+/// The role that is asked for, by name or by that of the program, and the words in the form that clap reads.
+fn settle(mut words: Vec<OsString>) -> (Option<&'static str>, Vec<OsString>) {
+    let program = words.first().and_then(|word| Path::new(word).file_name());
+    if let Some(role) = ROLES.into_iter().find(|role| program.is_some_and(|name| name == *role)) {
+        words.insert(1, role.into());
+    }
+    let named = words.get(1).and_then(|word| ROLES.into_iter().find(|role| word == role));
+    let command = CommandLine::command();
+    let Some(role) = named.and_then(|role| command.find_subcommand(role)) else { return (named, words) };
+    let flags = spelling::settle(role, words.split_off(2));
+    words.extend(flags);
+    (named, words)
 }
 
 /// Calls the command.
@@ -276,43 +316,15 @@ pub fn dispatch(parsed: &Parsed) -> Result<Outcome> {
         Parsed::Command(command) => command,
     };
     match command.as_ref() {
+        Command::Controller(arguments) => crate::controller::run(arguments).map_err(Into::into),
         Command::Convert(arguments) => Ok(legacy::run(arguments)?),
         Command::Demo(arguments) => demo::run(arguments).map(|()| Outcome::Good).map_err(Into::into),
         Command::Plan(arguments) => plan::plan(arguments).map_err(Into::into),
         Command::Run(arguments) => run::run(arguments).map_err(Into::into),
+        Command::Speaker(arguments) => crate::speaker::run(arguments).map_err(Into::into),
         Command::Validate(arguments) => Ok(validate::validate(arguments)?),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::CommandFactory;
-
-    use super::*;
-
-    #[test]
-    fn the_command_line_is_consistent() {
-        CommandLine::command().debug_assert();
-    }
-
-    #[test]
-    fn a_label_needs_a_key() {
-        assert_eq!(parse_label("zone=a=b"), Ok(("zone".to_owned(), "a=b".to_owned())));
-        assert!(parse_label("=a").is_err());
-        assert!(parse_label("zone").is_err());
-    }
-
-    // [OWN-34]
-    #[test]
-    fn return_is_never_at_once_or_after_seconds() {
-        assert_eq!(parse_return("at-once"), Ok(ReturnPolicy::AtOnce));
-        assert_eq!(parse_return("90"), Ok(ReturnPolicy::After(Duration::from_secs(90))));
-        assert!(parse_return("soon").is_err());
-    }
-
-    #[test]
-    fn usage_errors_end_with_64() {
-        let parsed = parse(["ferrule", "plan", "--nonsense"].map(OsString::from)).unwrap();
-        assert!(matches!(parsed, Parsed::Answered(Outcome::Usage)), "{parsed:?}");
-    }
-}
+mod tests;

@@ -3,6 +3,7 @@
 pub mod admission;
 pub mod args;
 pub mod cluster;
+pub mod controller;
 pub mod convert;
 pub mod demo;
 pub mod legacy;
@@ -13,5 +14,6 @@ pub mod peer_version;
 pub mod plan;
 pub mod report;
 pub mod run;
+pub mod speaker;
 pub mod state;
 pub mod validate;
