@@ -18,6 +18,7 @@ use crate::arp;
 use crate::clock::Moment;
 use crate::deadline::wait_until;
 use crate::error::{Error, Result};
+use crate::ndp::Message;
 use crate::segment::Segment;
 use crate::sys;
 
@@ -36,9 +37,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Which frames are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keep {
-    /// ARP only.
+    /// ARP and neighbor discovery only.
     Arp,
-    /// ARP and group frames (the heartbeats and claims of members).
+    /// ARP, neighbor discovery and group frames (the heartbeats and claims of members).
     ArpAndGroups,
     /// Everything.
     Everything,
@@ -46,7 +47,8 @@ pub enum Keep {
 
 impl Keep {
     fn wants(self, frame: &[u8]) -> bool {
-        let is_arp = frame.get(12..14).is_some_and(|part| part == arp::ETHER_TYPE.to_be_bytes());
+        let is_arp = frame.get(12..14).is_some_and(|part| part == arp::ETHER_TYPE.to_be_bytes())
+            || Message::read(frame).is_some();
         let is_group = frame.first().is_some_and(|octet| octet & 1 == 1);
         match self {
             Self::Arp => is_arp,

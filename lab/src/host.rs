@@ -1,7 +1,7 @@
 //! A host: a network namespace that only a file descriptor holds, so that it goes with the process however that ends.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -151,24 +151,34 @@ impl Host {
         self.netlink().hardware_of(link).map(Hardware)
     }
 
+    /// Gives a link of the host another hardware address.
+    ///
+    /// # Errors
+    /// What the kernel refused.
+    pub fn set_hardware(&self, link: &str, hardware: Hardware) -> Result<()> {
+        let mut netlink = self.netlink();
+        let index = netlink.index_of(link)?;
+        netlink.set_hardware(index, hardware.0)
+    }
+
     /// The hardware address that the host's kernel holds for a neighbour, if it holds one.
     ///
     /// # Errors
     /// What the kernel refused.
-    pub fn neighbour(&self, link: &str, address: Ipv4Addr) -> Result<Option<Hardware>> {
+    pub fn neighbour(&self, link: &str, address: impl Into<IpAddr>) -> Result<Option<Hardware>> {
         let mut netlink = self.netlink();
         let index = netlink.index_of(link)?;
-        Ok(netlink.neighbour(index, IpAddr::V4(address))?.map(Hardware))
+        Ok(netlink.neighbour(index, address.into())?.map(Hardware))
     }
 
     /// Makes the host's kernel forget a neighbour; one that it does not know is no error.
     ///
     /// # Errors
     /// What the kernel refused.
-    pub fn forget_neighbour(&self, link: &str, address: Ipv4Addr) -> Result<()> {
+    pub fn forget_neighbour(&self, link: &str, address: impl Into<IpAddr>) -> Result<()> {
         let mut netlink = self.netlink();
         let index = netlink.index_of(link)?;
-        netlink.forget_neighbour(index, IpAddr::V4(address))
+        netlink.forget_neighbour(index, address.into())
     }
 
     /// Sets a kernel parameter of the host (`net.ipv4.ip_forward`, `1`).

@@ -1,12 +1,12 @@
 //! The judge: from every frame of a segment, who answered for which address when, where two did at once, and where nobody did.
 //!
-//! *Answering* is any ARP frame, request included, whose sender is the address, from any host, process or kernel ([OWN-1]). A probe
-//! (sender 0.0.0.0) is none. The judge is as fine as the questions are frequent: with a [`crate::Prober`] at 20 questions a second
+//! *Answering* is any ARP frame, request included, whose sender is the address, and any neighbor advertisement or solicitation whose
+//! target or source it is, from any host, process or kernel ([OWN-1]). A probe (sender 0.0.0.0, source `::`) is none. The judge is as fine as the questions are frequent: with a [`crate::Prober`] at 20 questions a second
 //! and address it sees an owner every 50 ms.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use crate::arp::{Operation, Packet};
 use crate::capture::{Fate, Frame};
 use crate::clock::Moment;
 use crate::host::Hardware;
+use crate::ndp::{Kind as Discovery, Message};
 
 /// The longest hand-over that [OWN-1] allows.
 pub const HAND_OVER_LIMIT: Duration = Duration::from_millis(100);
@@ -30,11 +31,40 @@ pub struct Sighting {
     /// Which host sent the frame, by the port it came in.
     pub host: Arc<str>,
     /// The address.
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
     /// The hardware address given for it.
     pub hardware: Hardware,
-    /// Whether it was a request (a gratuitous one, or a question from the address) or a reply.
-    pub operation: Operation,
+    /// How it was said.
+    pub form: Form,
+}
+
+/// In which form a host says that it has an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// A reply or an advertisement.
+    Answer,
+    /// A gratuitous request, or a question from the address.
+    Question,
+}
+
+/// What a frame says of the address of its sender; `None` where it says nothing of one.
+fn said(frame: &Frame) -> Option<Sighting> {
+    let (address, hardware, form) = if let Some(packet) = Packet::read(&frame.octets) {
+        let form = match packet.operation {
+            Operation::Request => Form::Question,
+            Operation::Reply => Form::Answer,
+        };
+        (IpAddr::V4(packet.sender), packet.sender_hardware, form)
+    } else {
+        let message = Message::read(&frame.octets).filter(|message| message.hop_limit == 255)?;
+        let form = match message.kind {
+            Discovery::Solicitation => Form::Question,
+            Discovery::Advertisement { .. } => Form::Answer,
+        };
+        (IpAddr::V6(message.owned()), message.hardware.unwrap_or(message.frame_source), form)
+    };
+    let host = Arc::clone(&frame.host);
+    (!address.is_unspecified()).then_some(Sighting { at: frame.at, host, address, hardware, form })
 }
 
 /// How two hosts came to answer at once.
@@ -50,7 +80,7 @@ pub enum Kind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Overlap {
     /// The address.
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
     /// First frame of the second host.
     pub from: Moment,
     /// Last frame of the first host, or where it kept the address: its first after the other cut in.
@@ -95,23 +125,13 @@ pub struct Tenure {
 /// All answers of a segment, by address and in order of time.
 #[derive(Clone, Debug, Default)]
 pub struct Judge {
-    sightings: BTreeMap<Ipv4Addr, Vec<Sighting>>,
+    sightings: BTreeMap<IpAddr, Vec<Sighting>>,
 }
 
 impl Judge {
-    /// Reads every forwarded ARP frame. Frames that a fault kept from the others answered nobody.
+    /// Reads every forwarded frame of ARP and neighbor discovery. Frames that a fault kept from the others answered nobody.
     pub fn of(frames: &[Frame]) -> Self {
-        let forwarded = frames.iter().filter(|frame| frame.fate == Fate::Forwarded);
-        Self::new(forwarded.filter_map(|frame| {
-            let packet = Packet::read(&frame.octets)?;
-            (!packet.sender.is_unspecified()).then(|| Sighting {
-                at: frame.at,
-                host: Arc::clone(&frame.host),
-                address: packet.sender,
-                hardware: packet.sender_hardware,
-                operation: packet.operation,
-            })
-        }))
+        Self::new(frames.iter().filter(|frame| frame.fate == Fate::Forwarded).filter_map(said))
     }
 
     /// A judge of these answers, in any order.
@@ -134,8 +154,18 @@ impl Judge {
 
     /// The same judge for the addresses that `wanted` picks.
     #[must_use]
-    pub fn among(&self, wanted: impl Fn(Ipv4Addr) -> bool) -> Self {
+    pub fn among(&self, wanted: impl Fn(IpAddr) -> bool) -> Self {
         Self::new(self.sightings.values().flatten().filter(|answer| wanted(answer.address)).cloned())
+    }
+
+    /// The same judge where the two addresses of each pair are one, called as the first: answers of two hosts for the two then are two
+    /// owners of one, which is how a dual-stack Service that splits over nodes is seen.
+    #[must_use]
+    pub fn as_one(&self, pairs: &[(IpAddr, IpAddr)]) -> Self {
+        let first_of =
+            |address| pairs.iter().find(|(_, second)| *second == address).map_or(address, |(first, _)| *first);
+        let renamed = self.sightings.values().flatten().cloned();
+        Self::new(renamed.map(|answer| Sighting { address: first_of(answer.address), ..answer }))
     }
 
     /// The same judge with what was sent from `from` on.
@@ -151,17 +181,17 @@ impl Judge {
     }
 
     /// Every address that anyone answered for.
-    pub fn addresses(&self) -> impl Iterator<Item = Ipv4Addr> {
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
         self.sightings.keys().copied()
     }
 
     /// All answers for an address, in order of time.
-    pub fn answers(&self, address: Ipv4Addr) -> &[Sighting] {
-        self.sightings.get(&address).map_or(&[], Vec::as_slice)
+    pub fn answers(&self, address: impl Into<IpAddr>) -> &[Sighting] {
+        self.sightings.get(&address.into()).map_or(&[], Vec::as_slice)
     }
 
     /// Who answered for an address, one entry for each change of host.
-    pub fn tenures(&self, address: Ipv4Addr) -> Vec<Tenure> {
+    pub fn tenures(&self, address: impl Into<IpAddr>) -> Vec<Tenure> {
         let mut tenures: Vec<Tenure> = Vec::new();
         for answer in self.answers(address) {
             match tenures.last_mut() {
@@ -181,13 +211,13 @@ impl Judge {
     }
 
     /// Who answered for an address last, up to a moment.
-    pub fn owner_at(&self, address: Ipv4Addr, at: Moment) -> Option<Arc<str>> {
+    pub fn owner_at(&self, address: impl Into<IpAddr>, at: Moment) -> Option<Arc<str>> {
         let answers = self.answers(address).iter();
         answers.take_while(|answer| answer.at <= at).last().map(|answer| Arc::clone(&answer.host))
     }
 
     /// The first answer after a moment from another host than `host`.
-    pub fn successor_of(&self, host: &str, address: Ipv4Addr, after: Moment) -> Option<&Sighting> {
+    pub fn successor_of(&self, host: &str, address: impl Into<IpAddr>, after: Moment) -> Option<&Sighting> {
         self.answers(address).iter().find(|answer| answer.at > after && &*answer.host != host)
     }
 
@@ -203,7 +233,7 @@ impl Judge {
     }
 
     /// The longest time without an answer for an address between two moments, and when it began.
-    pub fn gap(&self, address: Ipv4Addr, from: Moment, to: Moment) -> (Duration, Moment) {
+    pub fn gap(&self, address: impl Into<IpAddr>, from: Moment, to: Moment) -> (Duration, Moment) {
         let within = self.answers(address).iter().map(|answer| answer.at).filter(|at| (from..=to).contains(at));
         let mut longest = (Duration::ZERO, from);
         let mut last = from;
@@ -217,7 +247,7 @@ impl Judge {
     }
 
     /// Changes of the answering host that lie close together are one contention; a change alone is a move and no overlap.
-    fn overlaps_of(&self, address: Ipv4Addr) -> Vec<Overlap> {
+    fn overlaps_of(&self, address: IpAddr) -> Vec<Overlap> {
         let tenures = self.tenures(address);
         let mut overlaps = Vec::new();
         let mut rest = tenures.as_slice();
@@ -237,7 +267,7 @@ fn is_contention(pair: &[Tenure]) -> bool {
 }
 
 /// What happened between the owner before and the last of the contending tenures.
-fn contention(address: Ipv4Addr, before: &Tenure, contending: &[Tenure]) -> Option<Overlap> {
+fn contention(address: IpAddr, before: &Tenure, contending: &[Tenure]) -> Option<Overlap> {
     let [first, .., last] = contending else { return None };
     let hosts = std::iter::once(before).chain(contending).map(|tenure| Arc::clone(&tenure.host)).collect();
     let (kind, until) = if last.host == before.host {

@@ -27,6 +27,7 @@ pub mod error;
 pub mod host;
 pub mod http;
 pub mod judge;
+pub mod ndp;
 mod netlink;
 pub mod privilege;
 pub mod prober;

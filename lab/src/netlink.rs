@@ -118,6 +118,34 @@ impl Netlink {
         self.create(&format!("making bridge {name}"), message)
     }
 
+    /// Lets a bridge look for listeners of groups, and ask for them.
+    pub(crate) fn snoop(&mut self, bridge: u32) -> Result<()> {
+        // In hundredths of a second: until listeners must have answered, and between the first queries.
+        const SOON: u64 = 50;
+        let settings = vec![
+            InfoBridge::MulticastQueryResponseInterval(SOON),
+            InfoBridge::MulticastStartupQueryInterval(SOON),
+            InfoBridge::MulticastQuerier(true),
+            InfoBridge::MulticastSnooping(true),
+        ];
+        let mut message = LinkMessage::default();
+        message.header.index = bridge;
+        message.attributes.push(LinkAttribute::LinkInfo(vec![
+            LinkInfo::Kind(InfoKind::Bridge),
+            LinkInfo::Data(InfoData::Bridge(settings)),
+        ]));
+        self.request("letting a bridge look for listeners", RouteNetlinkMessage::NewLink(message), 0).map(drop)
+    }
+
+    /// Gives a link another hardware address.
+    pub(crate) fn set_hardware(&mut self, link: u32, hardware: Octets6) -> Result<()> {
+        let mut message = LinkMessage::default();
+        message.header.index = link;
+        message.attributes.push(LinkAttribute::Address(hardware.to_vec()));
+        let doing = format!("changing the hardware address of link {link}");
+        self.request(&doing, RouteNetlinkMessage::SetLink(message), 0).map(drop)
+    }
+
     /// Makes a veth pair whose near end is a port of a bridge.
     pub(crate) fn add_veth(&mut self, pair: &VethPair<'_>) -> Result<()> {
         let mut peer = LinkMessage::default();

@@ -1,14 +1,15 @@
-//! A host that asks for addresses by ARP again and again and keeps no neighbour entries: what a judge needs to see owners often.
+//! A host that asks for addresses by ARP and neighbor discovery again and again and keeps no neighbour entries: what a judge needs to see owners often.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crate::arp::{self, Packet};
+use crate::arp::Packet;
 use crate::error::{Error, Result};
-use crate::host::Host;
+use crate::host::{Hardware, Host};
+use crate::ndp::Message;
 use crate::sys;
 
 /// A running prober. It stops when it is dropped.
@@ -20,11 +21,16 @@ pub struct Prober {
 }
 
 impl Prober {
-    /// Asks for each address `rate` times a second from `host`, as `sender`, by broadcast on its link, evenly spread.
+    /// Asks for each address `rate` times a second from `host`, as `sender`, by broadcast or the address's group on its link, evenly
+    /// spread.
     ///
     /// # Errors
-    /// [`Error::Input`] for no addresses or a rate outside 1 to 1,000; [`Error::System`] where no packet socket can be opened.
-    pub fn start(host: &Host, link: &str, sender: Ipv4Addr, addresses: &[Ipv4Addr], rate: u32) -> Result<Self> {
+    /// [`Error::Input`] for no addresses, addresses of another family than the sender's, or a rate outside 1 to 1,000;
+    /// [`Error::System`] where no packet socket can be opened.
+    pub fn start<A>(host: &Host, link: &str, sender: A, addresses: &[A], rate: u32) -> Result<Self>
+    where
+        A: Into<IpAddr> + Copy,
+    {
         let count = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
         let impossible =
             |mend: &str| Error::Input { what: "prober", value: format!("{rate} per second"), mend: mend.into() };
@@ -37,7 +43,9 @@ impl Prober {
         // Nothing is received here: a socket that hears nothing (a protocol that nobody uses) fills no queue.
         let opened = host.inside(|| sys::packet_socket(UNUSED_PROTOCOL, index))?;
         let socket = opened.map_err(|source| Error::system(doing(), source))?;
-        let frames: Vec<_> = addresses.iter().map(|address| Packet::request(from, sender, *address).write()).collect();
+        let questions = addresses.iter().map(|address| question(from, sender.into(), (*address).into()));
+        let frames =
+            questions.collect::<Option<Vec<_>>>().ok_or_else(|| impossible("ask for addresses of one family"))?;
         let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let (stopped, counter) = (Arc::clone(&stop), Arc::clone(&sent));
         let body = move || {
@@ -48,7 +56,7 @@ impl Prober {
                 }
                 thread::sleep(due.saturating_duration_since(Instant::now()));
                 // A link that is down loses questions, as it should.
-                if socket.send(frame).is_ok_and(|length| length == arp::FRAME_OCTETS) {
+                if socket.send(frame).is_ok_and(|length| length == frame.len()) {
                     counter.fetch_add(1, Ordering::Relaxed);
                 }
                 // After a stall the pace is kept, not the count: no flood to make up for it.
@@ -63,6 +71,15 @@ impl Prober {
     /// Questions sent so far.
     pub fn sent(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)
+    }
+}
+
+/// The frame that asks for an address; `None` where the sender is of another family.
+fn question(from: Hardware, sender: IpAddr, target: IpAddr) -> Option<Vec<u8>> {
+    match (sender, target) {
+        (IpAddr::V4(sender), IpAddr::V4(target)) => Some(Packet::request(from, sender, target).write().to_vec()),
+        (IpAddr::V6(sender), IpAddr::V6(target)) => Some(Message::solicitation(from, sender, target).write()),
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => None,
     }
 }
 

@@ -190,6 +190,17 @@ impl Segment {
         Ok(())
     }
 
+    /// Makes the switch look for listeners of groups (MLD and IGMP snooping), with a querier: a group is passed on only to ports that
+    /// have reported it. The querier counts from half a second on.
+    ///
+    /// # Errors
+    /// What the kernel refused.
+    pub fn snoop(&self) -> Result<()> {
+        let mut netlink = self.switch.netlink();
+        let bridge = netlink.index_of(BRIDGE)?;
+        netlink.snoop(bridge)
+    }
+
     pub(crate) fn ports(&self) -> Vec<Port> {
         self.with_ports(|ports| ports.clone())
     }

@@ -281,7 +281,7 @@ impl Site {
     pub fn judge(&self) -> Result<Judge, DemoError> {
         let frames = self.capture.frames()?;
         match self.capture.lost() {
-            0 => Ok(Judge::of(&frames).among(|address| address >= FIRST_ADDRESS)),
+            0 => Ok(Judge::of(&frames).among(|address| address.is_ipv4() && address >= FIRST_ADDRESS)),
             frames => Err(DemoError::CaptureLost { frames }),
         }
     }

@@ -1,5 +1,7 @@
 //! The judge on answers written by hand: `A@10` is an answer of host A at 10 ms.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
+
 use super::*;
 
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 10);
@@ -15,9 +17,9 @@ fn judge(story: &str) -> Judge {
         Sighting {
             at: moment(at.parse().unwrap()),
             host: Arc::from(host),
-            address: ADDRESS,
+            address: ADDRESS.into(),
             hardware: Hardware([2, 0, 0, 0, 0, host.as_bytes()[0]]),
-            operation: Operation::Reply,
+            form: Form::Answer,
         }
     }))
 }
@@ -141,4 +143,42 @@ fn a_frame_that_the_switch_lost_answers_nobody_and_a_probe_is_no_answer() {
     let frames = [frame(ADDRESS, Fate::Lost), frame(Ipv4Addr::UNSPECIFIED, Fate::Forwarded)];
     assert_eq!(Judge::of(&frames).addresses().count(), 0);
     assert_eq!(Judge::of(&[frame(ADDRESS, Fate::Forwarded)]).addresses().collect::<Vec<_>>(), vec![ADDRESS]);
+}
+
+// [OWN-1]: advertisements and questions from an address answer for it, probes for duplicates do not, and neither does what was routed.
+#[test]
+fn neighbor_discovery_answers_as_arp_does() {
+    let address: Ipv6Addr = "2001:db8::10".parse().unwrap();
+    let hardware = Hardware([2, 0, 0, 0, 0, 1]);
+    let frame = |at, message: Message| Frame {
+        at: moment(at),
+        host: Arc::from("A"),
+        octets: message.write(),
+        fate: Fate::Forwarded,
+    };
+    let other = "2001:db8::11".parse().unwrap();
+    let told = Message {
+        kind: Discovery::Advertisement { solicited: false, overrides: true },
+        ..Message::solicitation(hardware, "fe80::1".parse().unwrap(), address)
+    };
+    let judge = Judge::of(&[
+        frame(1, told),
+        frame(2, Message::solicitation(hardware, address, other)),
+        frame(3, Message::probe(hardware, address)),
+        frame(4, Message { hop_limit: 64, ..told }),
+    ]);
+    let forms: Vec<Form> = judge.answers(address).iter().map(|answer| answer.form).collect();
+    assert_eq!(forms, [Form::Answer, Form::Question]);
+    assert!(judge.answers(other).is_empty());
+}
+
+#[test]
+fn a_pair_split_over_two_hosts_is_two_owners_of_one() {
+    let second = IpAddr::from(Ipv4Addr::new(192, 0, 2, 11));
+    let mut sightings: Vec<Sighting> = judge(&steady("A", 0, 3_000)).answers(ADDRESS).to_vec();
+    let of_other = judge(&steady("B", 20, 3_000)).answers(ADDRESS).to_vec();
+    sightings.extend(of_other.into_iter().map(|answer| Sighting { address: second, ..answer }));
+    let split = Judge::new(sightings);
+    assert_eq!(split.violations(LIMIT), vec![]);
+    assert!(!split.as_one(&[(ADDRESS.into(), second)]).violations(LIMIT).is_empty());
 }
