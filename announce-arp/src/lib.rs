@@ -6,7 +6,7 @@
 //! - [`unsolicited`]: gratuitous ARP: which address is announced unasked, and when.
 //! - [`counters`]: what is counted, and how it is read.
 //! - [`filter`]: the programs that the kernel runs so that only frames for us wake the shell.
-//! - `io`: the shell (feature `io`, on by default): sockets, links, the thread, and `ArpAnnouncer`, which a host embeds.
+//! - `io`: the shell (feature `io`, on by default): ARP's part of the shell of [`segment::io`], and `ArpAnnouncer`, which a host embeds.
 //!
 //! # Data flow
 //! A packet socket hands a frame to [`responder::Responder::handle_frame`]. The reply goes out through the link that the frame

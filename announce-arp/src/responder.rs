@@ -7,27 +7,25 @@
 //!
 //! The machine sends nothing and has no deadline of its own; authority is checked by the shell before each send ([OWN-50]).
 
-use core::time::Duration;
-use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use core::ops::{Deref, DerefMut};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use lbcore::hash::HashMap;
 use lbcore::link::{LinkIndex, MacAddr};
 use lbcore::ownership::Sighting;
 use lbcore::time::Timestamp;
+use segment::counters::Reason;
+pub use segment::table::{IRRELEVANT_SIGHTING_INTERVAL, MAX_NEIGHBORS};
+use segment::table::{Seen, Unanswered};
 
-use crate::counters::{AddressCounters, Counters};
+use crate::counters::Counters;
 use crate::wire::{ArpFrame, DecodeError, Frame, MemberPort, Operation};
 
-/// Frames of other hosts that concern none of our addresses are reported at most once in this time and link.
-///
-/// Ownership needs to know that something was heard since the owner's last heartbeat ([OWN-33]); twenty reports a second
-/// say that early enough, while a busy segment carries thousands of frames.
-pub const IRRELEVANT_SIGHTING_INTERVAL: Duration = Duration::from_millis(50);
+/// A host that was heard on a link.
+pub type Neighbor = segment::table::Neighbor<Ipv4Addr>;
 
-/// Hosts remembered for each link, to be asked when ownership wants to know whether anybody is heard ([OWN-33]).
-pub const MAX_NEIGHBORS: usize = 4;
+/// The addresses that this node stands for, and its links.
+pub type Table = segment::table::Table<Ipv4Addr, DropReason>;
 
 /// Why a frame was not answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -76,20 +74,6 @@ impl DropReason {
         Self::LinkNotSelected,
     ];
 
-    /// Its place in [`ALL`](Self::ALL).
-    pub(crate) const fn index(self) -> usize {
-        const BEHIND_MALFORMED: usize = DecodeError::UdpChecksum as usize + 1;
-        match self {
-            Self::Malformed(error) => error as usize,
-            Self::UnknownLink => BEHIND_MALFORMED,
-            Self::OwnFrame => BEHIND_MALFORMED + 1,
-            Self::NotRequest => BEHIND_MALFORMED + 2,
-            Self::OtherDestination => BEHIND_MALFORMED + 3,
-            Self::NotAnnounced => BEHIND_MALFORMED + 4,
-            Self::LinkNotSelected => BEHIND_MALFORMED + 5,
-        }
-    }
-
     /// A short name for logs and metrics, in lower case with hyphens.
     pub const fn label(self) -> &'static str {
         match self {
@@ -114,6 +98,36 @@ impl DropReason {
             Self::OtherDestination => "other-destination",
             Self::NotAnnounced => "not-announced",
             Self::LinkNotSelected => "link-not-selected",
+        }
+    }
+}
+
+impl Reason for DropReason {
+    const ALL: &'static [Self] = &Self::ALL;
+
+    fn index(self) -> usize {
+        const BEHIND_MALFORMED: usize = DecodeError::UdpChecksum as usize + 1;
+        match self {
+            Self::Malformed(error) => error as usize,
+            Self::UnknownLink => BEHIND_MALFORMED,
+            Self::OwnFrame => BEHIND_MALFORMED + 1,
+            Self::NotRequest => BEHIND_MALFORMED + 2,
+            Self::OtherDestination => BEHIND_MALFORMED + 3,
+            Self::NotAnnounced => BEHIND_MALFORMED + 4,
+            Self::LinkNotSelected => BEHIND_MALFORMED + 5,
+        }
+    }
+
+    fn label(self) -> &'static str {
+        self.label()
+    }
+}
+
+impl From<Unanswered> for DropReason {
+    fn from(reason: Unanswered) -> Self {
+        match reason {
+            Unanswered::NotAnnounced => Self::NotAnnounced,
+            Unanswered::LinkNotSelected => Self::LinkNotSelected,
         }
     }
 }
@@ -143,41 +157,6 @@ pub struct Outcome<'a> {
     pub sighting: Option<Sighting>,
 }
 
-/// A host that was heard on a link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Neighbor {
-    /// Its IPv4 address, none that this node stands for.
-    pub address: Ipv4Addr,
-    /// Its hardware address.
-    pub mac: MacAddr,
-}
-
-#[derive(Debug)]
-struct Entry {
-    /// Links to answer on; empty while the address is only watched.
-    links: Arc<[LinkIndex]>,
-    counters: Arc<AddressCounters>,
-}
-
-#[derive(Debug)]
-struct Link {
-    mac: MacAddr,
-    /// When a frame that concerns none of our addresses was last reported.
-    reported: Option<Timestamp>,
-    /// Hosts heard, the latest last; at most [`MAX_NEIGHBORS`].
-    neighbors: Vec<Neighbor>,
-}
-
-impl Link {
-    fn remember(&mut self, neighbor: Neighbor) {
-        self.neighbors.retain(|known| known.address != neighbor.address);
-        if self.neighbors.len() >= MAX_NEIGHBORS {
-            self.neighbors.remove(0);
-        }
-        self.neighbors.push(neighbor);
-    }
-}
-
 /// Answers ARP requests for the addresses that this node holds.
 ///
 /// Source: RFC 826; [L2-41] to [L2-46].
@@ -185,77 +164,33 @@ impl Link {
 pub struct Responder {
     port: MemberPort,
     counters: Arc<Counters>,
-    links: BTreeMap<LinkIndex, Link>,
-    entries: HashMap<Ipv4Addr, Entry>,
+    table: Table,
+}
+
+/// What is announced where is said to the table.
+impl Deref for Responder {
+    type Target = Table;
+
+    fn deref(&self) -> &Table {
+        &self.table
+    }
+}
+
+impl DerefMut for Responder {
+    fn deref_mut(&mut self) -> &mut Table {
+        &mut self.table
+    }
 }
 
 impl Responder {
     /// A responder that answers for nothing.
     pub fn new(port: MemberPort, counters: Arc<Counters>) -> Self {
-        Self { port, counters, links: BTreeMap::new(), entries: HashMap::default() }
+        Self { port, table: Table::new(Arc::clone(&counters)), counters }
     }
 
-    /// A link can be used from now on, or its hardware address has changed.
-    pub fn set_link(&mut self, link: LinkIndex, mac: MacAddr) {
-        self.links.insert(link, Link { mac, reported: None, neighbors: Vec::new() });
-    }
-
-    /// A link is gone. Addresses active on it stay so on their other links.
-    pub fn remove_link(&mut self, link: LinkIndex) {
-        self.links.remove(&link);
-    }
-
-    /// The hardware address of a link that is in use.
-    pub fn mac(&self, link: LinkIndex) -> Option<MacAddr> {
-        self.links.get(&link).map(|known| known.mac)
-    }
-
-    /// Reports frames about `address` from now on. Whether it is answered for does not change.
-    pub fn watch(&mut self, address: Ipv4Addr) {
-        self.entry(address);
-    }
-
-    /// Answers for `address` on exactly these links from now on ([L2-32]); sorted, unique.
-    pub fn activate(&mut self, address: Ipv4Addr, links: Arc<[LinkIndex]>) {
-        self.entry(address).links = links;
-    }
-
-    /// Answers for `address` no more, and goes on reporting frames about it ([L2-87]).
-    pub fn deactivate(&mut self, address: Ipv4Addr) {
-        if let Some(entry) = self.entries.get_mut(&address) {
-            entry.links = Arc::default();
-        }
-    }
-
-    /// Forgets `address` altogether, its counters too.
-    pub fn forget(&mut self, address: Ipv4Addr) {
-        self.entries.remove(&address);
-        self.counters.forget(address);
-    }
-
-    /// The links that `address` is answered on; empty where it is not.
-    pub fn links_of(&self, address: Ipv4Addr) -> &[LinkIndex] {
-        self.entries.get(&address).map_or(&[], |entry| &entry.links)
-    }
-
-    /// Hosts heard on a link, the latest first; at most [`MAX_NEIGHBORS`], may be empty.
-    pub fn neighbors(&self, link: LinkIndex) -> impl Iterator<Item = Neighbor> {
-        let heard = self.links.get(&link).map(|known| known.neighbors.iter().rev().copied());
-        heard.into_iter().flatten().filter(|neighbor| !self.entries.contains_key(&neighbor.address))
-    }
-
-    /// A reply for `address` has left ([L2-45]).
-    pub fn reply_was_sent(&self, address: Ipv4Addr) {
-        if let Some(entry) = self.entries.get(&address) {
-            entry.counters.count_reply();
-        }
-    }
-
-    /// So many gratuitous frames for `address` have left ([L2-85]).
-    pub fn gratuitous_were_sent(&self, address: Ipv4Addr, frames: u64) {
-        if let Some(entry) = self.entries.get(&address) {
-            entry.counters.count_gratuitous(frames);
-        }
+    /// The UDP port of members that it listens to.
+    pub const fn port(&self) -> MemberPort {
+        self.port
     }
 
     /// A frame came in on a link. Any octets are safe; each frame is counted once.
@@ -263,9 +198,9 @@ impl Responder {
         let outcome = match Frame::decode(octets, self.port) {
             Ok(Frame::Arp(arp)) => self.handle_arp(now, link, &arp),
             Ok(Frame::Member(member)) => {
-                let verdict = match self.links.get(&link) {
+                let verdict = match self.table.mac(link) {
                     None => Verdict::Dropped(DropReason::UnknownLink),
-                    Some(known) if known.mac == member.source => Verdict::Dropped(DropReason::OwnFrame),
+                    Some(own) if own == member.source => Verdict::Dropped(DropReason::OwnFrame),
                     Some(_) => Verdict::Member { source: member.source, payload: member.payload },
                 };
                 Outcome { verdict, sighting: None }
@@ -282,14 +217,13 @@ impl Responder {
     }
 
     fn handle_arp(&mut self, now: Timestamp, link: LinkIndex, arp: &ArpFrame) -> Outcome<'static> {
-        let Some(known) = self.links.get(&link) else {
+        let Some(mac) = self.table.mac(link) else {
             return Outcome { verdict: Verdict::Dropped(DropReason::UnknownLink), sighting: None };
         };
-        let mac = known.mac;
         if arp.source == mac || arp.sender_mac == mac {
             return Outcome { verdict: Verdict::Dropped(DropReason::OwnFrame), sighting: None };
         }
-        let sighting = self.sight(now, link, arp);
+        let sighting = self.table.sight(now, link, seen(arp));
         let verdict = match self.answer(link, mac, arp) {
             Ok(reply) => Verdict::Reply(reply),
             Err(reason) => Verdict::Dropped(reason),
@@ -306,47 +240,18 @@ impl Responder {
         if arp.destination != MacAddr::BROADCAST && arp.destination != mac {
             return Err(DropReason::OtherDestination);
         }
-        let entry = self.entries.get(&arp.target_address).ok_or(DropReason::NotAnnounced)?;
-        if entry.links.is_empty() {
-            return Err(DropReason::NotAnnounced);
-        }
-        if !entry.links.contains(&link) {
-            return Err(DropReason::LinkNotSelected);
-        }
-        entry.counters.count_request();
+        self.table.ask(link, arp.target_address)?;
         Ok(ArpFrame::reply_to(arp, mac))
     }
+}
 
-    fn sight(&mut self, now: Timestamp, link: LinkIndex, arp: &ArpFrame) -> Option<Sighting> {
-        let is_probe = arp.sender_address.is_unspecified();
-        let subject = if is_probe { arp.target_address } else { arp.sender_address };
-        let is_relevant = self.entries.contains_key(&subject);
-        if !is_relevant {
-            let known = self.links.get_mut(&link)?;
-            if known.reported.is_some_and(|last| now.since(last) < IRRELEVANT_SIGHTING_INTERVAL) {
-                return None;
-            }
-            known.reported = Some(now);
-            if !is_probe && !arp.sender_mac.is_group() {
-                known.remember(Neighbor { address: subject, mac: arp.sender_mac });
-            }
-        }
-        // A frame that another link of this host sent onto the same segment is no other host's.
-        if self.links.values().any(|own| own.mac == arp.sender_mac) {
-            return None;
-        }
-        Some(Sighting {
-            address: (!is_probe).then_some(IpAddr::V4(arp.sender_address)),
-            mac: arp.sender_mac,
-            probed: (is_probe && arp.operation == Operation::Request).then_some(IpAddr::V4(arp.target_address)),
-        })
-    }
-
-    fn entry(&mut self, address: Ipv4Addr) -> &mut Entry {
-        let counters = &self.counters;
-        self.entries
-            .entry(address)
-            .or_insert_with(|| Entry { links: Arc::default(), counters: counters.watch(address) })
+/// What a frame says of addresses: who sends from 0.0.0.0 says nothing of its own, and probes where it asks.
+fn seen(arp: &ArpFrame) -> Seen<Ipv4Addr> {
+    let is_probe = arp.sender_address.is_unspecified();
+    Seen {
+        mac: arp.sender_mac,
+        address: (!is_probe).then_some(arp.sender_address),
+        probed: (is_probe && arp.operation == Operation::Request).then_some(arp.target_address),
     }
 }
 

@@ -8,10 +8,8 @@ mod arp;
 mod member;
 
 pub use arp::{ARP_FRAME_LENGTH, ArpFrame, Operation};
-pub use member::{
-    DEFAULT_MEMBER_PORT, EncodeError, MAX_PAYLOAD, MEMBER_GROUP, MEMBER_GROUP_MAC, MemberEncoder, MemberFrame,
-    MemberPort,
-};
+pub use member::{EncodeError, MAX_PAYLOAD, MEMBER_GROUP, MEMBER_GROUP_MAC, MemberEncoder, MemberFrame};
+pub use segment::member::{DEFAULT_MEMBER_PORT, MemberPort};
 
 use lbcore::link::MacAddr;
 use pnet_packet::ethernet::{EtherTypes, EthernetPacket};

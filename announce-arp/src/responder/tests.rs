@@ -1,5 +1,8 @@
 //! Rules [L2-41] to [L2-45], what ownership gets to hear, and any octets of any length.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -166,7 +169,7 @@ fn requests_replies_and_gratuitous_frames_are_counted_for_each_address() {
     responder.reply_was_sent(VIP);
     responder.gratuitous_were_sent(VIP, 2);
     assert_eq!(
-        counters.counts().addresses[&VIP],
+        counters.counts().addresses[&IpAddr::V4(VIP)],
         crate::counters::AddressCounts { requests: 2, replies: 1, gratuitous: 2 }
     );
     responder.forget(VIP);
@@ -287,9 +290,9 @@ proptest! {
         if let Verdict::Reply(reply) = verdict {
             prop_assert_eq!(reply.sender_address, VIP);
             prop_assert_eq!(octets[21], 1);
-            prop_assert_eq!(counts.addresses[&VIP].requests, 1);
+            prop_assert_eq!(counts.addresses[&IpAddr::V4(VIP)].requests, 1);
         }
-        let total = counts.dropped.values().sum::<u64>() + counts.addresses[&VIP].requests + counts.member_frames_received;
+        let total = counts.dropped.values().sum::<u64>() + counts.addresses[&IpAddr::V4(VIP)].requests + counts.member_frames_received;
         prop_assert_eq!(total, 1);
     }
 }

@@ -5,7 +5,6 @@
 //! or one member: no kernel has joined the group, so none answers with an ICMP error. The hop limit is 255 and checked: what was
 //! routed does not count as hearing.
 
-use core::num::NonZeroU16;
 use std::net::Ipv4Addr;
 
 use lbcore::link::MacAddr;
@@ -14,6 +13,7 @@ use pnet_packet::ethernet::{EtherTypes, MutableEthernetPacket};
 use pnet_packet::ip::IpNextHeaderProtocols;
 use pnet_packet::ipv4::{self, Ipv4Flags, Ipv4Packet, MutableIpv4Packet};
 use pnet_packet::udp::{self, MutableUdpPacket, UdpPacket};
+use segment::member::{HOP_LIMIT, MemberPort};
 use thiserror::Error;
 
 use super::{DecodeError, ETHERNET_HEADER_LENGTH};
@@ -24,31 +24,11 @@ pub const MEMBER_GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 254);
 /// The hardware address of [`MEMBER_GROUP`]. Source: RFC 1112 section 6.4.
 pub const MEMBER_GROUP_MAC: MacAddr = MacAddr::new([0x01, 0x00, 0x5e, 0x00, 0x00, 0xfe]);
 
-/// The UDP port where nothing else is said.
-pub const DEFAULT_MEMBER_PORT: MemberPort = MemberPort(NonZeroU16::new(7472).expect("7472 is not zero"));
-
 /// Octets that a member frame may carry: what fits an Ethernet of 1,500 octets. Claim frames keep below 1,200 ([OWN-13]).
 pub const MAX_PAYLOAD: usize = 1500 - IPV4_HEADER_LENGTH - UDP_HEADER_LENGTH;
 
 const IPV4_HEADER_LENGTH: usize = 20;
 const UDP_HEADER_LENGTH: usize = 8;
-const HOP_LIMIT: u8 = 255;
-
-/// The UDP port of members, source and destination alike; the same on every member of a segment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct MemberPort(NonZeroU16);
-
-impl MemberPort {
-    /// Wraps a port number.
-    pub const fn new(port: NonZeroU16) -> Self {
-        Self(port)
-    }
-
-    /// The number, never 0.
-    pub const fn get(self) -> u16 {
-        self.0.get()
-    }
-}
 
 /// A member frame that was read: its payload is for [`lbcore::ownership::Hub::handle_member_frame`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

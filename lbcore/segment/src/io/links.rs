@@ -6,10 +6,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 
+use lbcore::family::IpFamily;
 use lbcore::link::{LinkIndex, MacAddr};
 use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage, AddressScope};
@@ -17,10 +18,11 @@ use netlink_packet_route::link::{LinkAttribute, LinkLayerType, LinkMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
-use super::eligibility::{Exclusion, LinkFacts, LinkRole, judge};
+use super::eligibility::{Exclusion, LinkFacts, LinkRole, OwnAddress, judge};
+use crate::table::Address;
 
-/// `RTMGRP_LINK` and `RTMGRP_IPV4_IFADDR`: links and their IPv4 addresses.
-const GROUPS: u32 = 0x01 | 0x10;
+/// `RTMGRP_LINK`.
+const LINK_GROUP: u32 = 0x01;
 
 /// Datagrams read in one go; a dump of a thousand links takes a few dozen.
 const MAX_DATAGRAMS: usize = 64;
@@ -28,37 +30,121 @@ const MAX_DATAGRAMS: usize = 64;
 /// More than the kernel puts into one datagram of a dump (32 KiB).
 const BUFFER: usize = 64 << 10;
 
+/// An address that a link has of its own, of the family that is announced: of IPv4 the one on its subnet, of IPv6 the link-local one.
+/// Two types are, and no others can be.
+pub trait LinkAddress: Address + FromKernel {}
+
+impl LinkAddress for Ipv4Addr {}
+impl LinkAddress for Ipv6Addr {}
+
+mod sealed {
+    use super::{AddressMessage, IpFamily, OfLink};
+
+    #[expect(unnameable_types, reason = "seals the trait above it: what the kernel's messages look like stays in here")]
+    pub trait FromKernel: Sized {
+        /// The family.
+        const FAMILY: IpFamily;
+        /// Group of the kernel's messages about such addresses.
+        const GROUP: u32;
+
+        /// What a message says of an address that frames of ours may be sent from; `None` where it is about another.
+        fn read(message: &AddressMessage) -> Option<OfLink<Self>>;
+    }
+}
+
+use sealed::FromKernel;
+
+/// What the kernel says of an address of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(unnameable_types, reason = "in the signature of a sealed trait alone")]
+pub enum OfLink<A> {
+    /// It can be sent from.
+    Usable(A),
+    /// It cannot: not yet, or not any more.
+    Unusable(A),
+}
+
+/// The link's own address on its subnet, none that was merely added to it.
+impl FromKernel for Ipv4Addr {
+    const FAMILY: IpFamily = IpFamily::V4;
+    /// `RTMGRP_IPV4_IFADDR`.
+    const GROUP: u32 = 0x10;
+
+    fn read(message: &AddressMessage) -> Option<OfLink<Self>> {
+        let header = &message.header;
+        if header.family != AddressFamily::Inet
+            || header.prefix_len >= 32
+            || header.scope != AddressScope::Universe
+            || header.flags.contains(AddressHeaderFlags::Secondary)
+        {
+            return None;
+        }
+        message.attributes.iter().find_map(|attribute| {
+            if let AddressAttribute::Local(IpAddr::V4(address)) = attribute {
+                Some(OfLink::Usable(*address))
+            } else {
+                None
+            }
+        })
+    }
+}
+
+/// The link's link-local address, once no other host is found to have it (RFC 4862 section 5.4).
+impl FromKernel for Ipv6Addr {
+    const FAMILY: IpFamily = IpFamily::V6;
+    /// `RTMGRP_IPV6_IFADDR`.
+    const GROUP: u32 = 0x100;
+
+    fn read(message: &AddressMessage) -> Option<OfLink<Self>> {
+        let header = &message.header;
+        if header.family != AddressFamily::Inet6 {
+            return None;
+        }
+        let address = message.attributes.iter().find_map(|attribute| {
+            if let AddressAttribute::Address(IpAddr::V6(address)) = attribute { Some(*address) } else { None }
+        })?;
+        if !address.is_unicast_link_local() {
+            return None;
+        }
+        let flags = header.flags;
+        let is_tentative =
+            flags.contains(AddressHeaderFlags::Tentative) && !flags.contains(AddressHeaderFlags::Optimistic);
+        let is_duplicate = flags.contains(AddressHeaderFlags::Dadfailed);
+        Some(if is_tentative || is_duplicate { OfLink::Unusable(address) } else { OfLink::Usable(address) })
+    }
+}
+
 /// A link that is announced on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct UsableLink {
+pub struct UsableLink<A> {
     /// Its name.
-    pub(super) name: Arc<str>,
+    pub name: Arc<str>,
     /// Its hardware address.
-    pub(super) mac: MacAddr,
-    /// Its first IPv4 address, where it has one.
-    pub(super) address: Option<Ipv4Addr>,
+    pub mac: MacAddr,
+    /// Its first own address of the family, where it has one; a link that IPv6 is announced on always has.
+    pub address: Option<A>,
 }
 
 /// How far the dump is.
 #[derive(Debug, PartialEq, Eq)]
-enum Dump {
+enum Dump<A> {
     Links { seen: BTreeSet<LinkIndex> },
-    Addresses,
+    Addresses { seen: BTreeSet<(LinkIndex, A)> },
     Complete,
 }
 
 /// What is known of all links, and the decision which of them count.
 #[derive(Debug)]
-struct Table {
+struct Table<A> {
     exclusion: Exclusion,
     links: BTreeMap<LinkIndex, LinkFacts>,
     /// In the order in which they were told, which is the kernel's order of preference.
-    addresses: BTreeMap<LinkIndex, Vec<Ipv4Addr>>,
+    addresses: BTreeMap<LinkIndex, Vec<A>>,
     interrupted: BTreeSet<LinkIndex>,
     is_changed: bool,
 }
 
-impl Table {
+impl<A: LinkAddress> Table<A> {
     fn new(exclusion: Exclusion) -> Self {
         Self {
             exclusion,
@@ -69,60 +155,73 @@ impl Table {
         }
     }
 
-    fn usable(&self) -> BTreeMap<LinkIndex, UsableLink> {
+    fn usable(&self) -> BTreeMap<LinkIndex, UsableLink<A>> {
         let judged = self.links.iter().filter_map(|(index, facts)| {
-            let mac = judge(facts, &self.exclusion).ok()?;
-            let address = self.addresses.get(index).and_then(|all| all.first().copied());
-            Some((*index, UsableLink { name: facts.name.as_str().into(), mac, address }))
+            let mac = self.judge(*index)?;
+            Some((*index, UsableLink { name: facts.name.as_str().into(), mac, address: self.address_of(*index) }))
         });
         judged.collect()
     }
 
-    fn put_link(&mut self, index: LinkIndex, facts: LinkFacts) {
+    fn address_of(&self, index: LinkIndex) -> Option<A> {
+        self.addresses.get(&index).and_then(|all| all.first().copied())
+    }
+
+    /// The hardware address of a link that can be announced on.
+    fn judge(&self, index: LinkIndex) -> Option<MacAddr> {
+        let own = self.address_of(index).map_or(OwnAddress::Absent, |_| OwnAddress::Present);
+        judge(self.links.get(&index)?, own, A::FAMILY, &self.exclusion).ok()
+    }
+
+    /// Something about a link was said.
+    fn note(&mut self, index: LinkIndex) {
         self.is_changed = true;
-        if judge(&facts, &self.exclusion).is_err() {
+        if self.judge(index).is_none() {
             self.interrupted.insert(index);
         }
+    }
+
+    fn put_link(&mut self, index: LinkIndex, facts: LinkFacts) {
         self.links.insert(index, facts);
+        self.note(index);
     }
 
     fn remove_link(&mut self, index: LinkIndex) {
-        self.is_changed = true;
         self.links.remove(&index);
         self.addresses.remove(&index);
-        self.interrupted.insert(index);
+        self.note(index);
     }
 
-    fn put_address(&mut self, index: LinkIndex, address: Ipv4Addr) {
-        self.is_changed = true;
+    fn put_address(&mut self, index: LinkIndex, address: A) {
         let all = self.addresses.entry(index).or_default();
         if !all.contains(&address) {
             all.push(address);
         }
+        self.note(index);
     }
 
-    fn remove_address(&mut self, index: LinkIndex, address: Ipv4Addr) {
-        self.is_changed = true;
+    fn remove_address(&mut self, index: LinkIndex, address: A) {
         if let Some(all) = self.addresses.get_mut(&index) {
             all.retain(|known| *known != address);
         }
+        self.note(index);
     }
 }
 
 /// Follows the links of this network namespace.
 #[derive(Debug)]
-pub(super) struct LinkWatch {
+pub(super) struct LinkWatch<A> {
     socket: Socket,
     buffer: Vec<u8>,
-    table: Table,
-    dump: Dump,
+    table: Table<A>,
+    dump: Dump<A>,
     /// Of the dump that is going on; answers to an earlier one are passed over.
     sequence: u32,
     /// Messages were lost while a dump was going on: another has to follow it.
     must_repeat: bool,
 }
 
-impl LinkWatch {
+impl<A: LinkAddress> LinkWatch<A> {
     /// Opens the socket and asks for everything.
     ///
     /// # Errors
@@ -130,7 +229,7 @@ impl LinkWatch {
     pub(super) fn open(exclusion: Exclusion) -> io::Result<Self> {
         let mut socket = Socket::new(NETLINK_ROUTE)?;
         socket.set_non_blocking(true)?;
-        socket.bind(&SocketAddr::new(0, GROUPS))?;
+        socket.bind(&SocketAddr::new(0, LINK_GROUP | A::GROUP))?;
         let mut watch = Self {
             socket,
             buffer: Vec::with_capacity(BUFFER),
@@ -144,7 +243,7 @@ impl LinkWatch {
     }
 
     /// The links to announce on. While the first dump is going on it grows.
-    pub(super) fn usable(&self) -> BTreeMap<LinkIndex, UsableLink> {
+    pub(super) fn usable(&self) -> BTreeMap<LinkIndex, UsableLink<A>> {
         self.table.usable()
     }
 
@@ -189,7 +288,7 @@ impl LinkWatch {
                 Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => match self.dump {
                     Dump::Complete => self.begin_dump()?,
                     // The kernel refuses a second dump on one socket while the first is going on.
-                    Dump::Links { .. } | Dump::Addresses => self.must_repeat = true,
+                    Dump::Links { .. } | Dump::Addresses { .. } => self.must_repeat = true,
                 },
                 Err(error) => return Err(error),
             }
@@ -252,13 +351,20 @@ impl LinkWatch {
                 for index in gone {
                     self.table.remove_link(index);
                 }
-                self.table.addresses.clear();
                 self.request(RouteNetlinkMessage::GetAddress(AddressMessage::default()))?;
-                self.dump = Dump::Addresses;
+                self.dump = Dump::Addresses { seen: BTreeSet::new() };
                 Ok(())
             }
-            Dump::Addresses if self.must_repeat => self.begin_dump(),
-            Dump::Addresses | Dump::Complete => Ok(()),
+            Dump::Addresses { seen } => {
+                let known =
+                    self.table.addresses.iter().flat_map(|(index, all)| all.iter().map(|address| (*index, *address)));
+                let gone: Vec<(LinkIndex, A)> = known.filter(|known| !seen.contains(known)).collect();
+                for (index, address) in gone {
+                    self.table.remove_address(index, address);
+                }
+                if self.must_repeat { self.begin_dump() } else { Ok(()) }
+            }
+            Dump::Complete => Ok(()),
         }
     }
 
@@ -284,22 +390,39 @@ impl LinkWatch {
                 }
                 self.table.remove_link(index);
             }
-            RouteNetlinkMessage::NewAddress(address) => {
-                if let Some((index, address)) = source_of(&address) {
-                    self.table.put_address(index, address);
+            RouteNetlinkMessage::NewAddress(message) => {
+                let index = LinkIndex::new(message.header.index);
+                match A::read(&message) {
+                    Some(OfLink::Usable(address)) => self.put_address(index, address),
+                    Some(OfLink::Unusable(address)) => self.remove_address(index, address),
+                    None => {}
                 }
             }
-            RouteNetlinkMessage::DelAddress(address) => {
-                if let Some((index, address)) = source_of(&address) {
-                    self.table.remove_address(index, address);
+            RouteNetlinkMessage::DelAddress(message) => {
+                if let Some(OfLink::Usable(address) | OfLink::Unusable(address)) = A::read(&message) {
+                    self.remove_address(LinkIndex::new(message.header.index), address);
                 }
             }
             _ => {}
         }
     }
+
+    fn put_address(&mut self, index: LinkIndex, address: A) {
+        if let Dump::Addresses { seen } = &mut self.dump {
+            seen.insert((index, address));
+        }
+        self.table.put_address(index, address);
+    }
+
+    fn remove_address(&mut self, index: LinkIndex, address: A) {
+        if let Dump::Addresses { seen } = &mut self.dump {
+            seen.remove(&(index, address));
+        }
+        self.table.remove_address(index, address);
+    }
 }
 
-impl AsRawFd for LinkWatch {
+impl<A> AsRawFd for LinkWatch<A> {
     fn as_raw_fd(&self) -> RawFd {
         self.socket.as_raw_fd()
     }
@@ -335,22 +458,6 @@ fn facts_of(message: &LinkMessage) -> Option<(LinkIndex, LinkFacts)> {
     Some((LinkIndex::new(message.header.index), facts))
 }
 
-/// An address that member frames may be sent from: the link's own on its subnet, none that was merely added to it.
-fn source_of(message: &AddressMessage) -> Option<(LinkIndex, Ipv4Addr)> {
-    let header = &message.header;
-    if header.family != AddressFamily::Inet
-        || header.prefix_len >= 32
-        || header.scope != AddressScope::Universe
-        || header.flags.contains(AddressHeaderFlags::Secondary)
-    {
-        return None;
-    }
-    let local = message.attributes.iter().find_map(|attribute| {
-        if let AddressAttribute::Local(IpAddr::V4(address)) = attribute { Some(*address) } else { None }
-    });
-    Some((LinkIndex::new(header.index), local?))
-}
-
 #[cfg(test)]
 mod tests {
     use netlink_packet_route::link::LinkFlags;
@@ -360,7 +467,7 @@ mod tests {
     const INDEX: LinkIndex = LinkIndex::new(7);
     const MAC: MacAddr = MacAddr::new([2, 0, 0, 0, 0, 1]);
 
-    fn table() -> Table {
+    fn table() -> Table<Ipv4Addr> {
         Table::new(Exclusion::upstream_default().unwrap())
     }
 
@@ -374,7 +481,7 @@ mod tests {
         message
     }
 
-    fn put(table: &mut Table, message: &LinkMessage) {
+    fn put<A: LinkAddress>(table: &mut Table<A>, message: &LinkMessage) {
         let (index, facts) = facts_of(message).unwrap();
         table.put_link(index, facts);
     }
@@ -445,11 +552,12 @@ mod tests {
 
     #[test]
     fn the_first_address_of_a_links_own_is_its_source() {
-        assert_eq!(source_of(&address("192.0.2.9", 24)), Some((INDEX, "192.0.2.9".parse().unwrap())));
-        assert_eq!(source_of(&address("192.0.2.9", 32)), None);
+        let read = <Ipv4Addr as FromKernel>::read;
+        assert_eq!(read(&address("192.0.2.9", 24)), Some(OfLink::Usable("192.0.2.9".parse().unwrap())));
+        assert_eq!(read(&address("192.0.2.9", 32)), None);
         let mut secondary = address("192.0.2.9", 24);
         secondary.header.flags = AddressHeaderFlags::Secondary;
-        assert_eq!(source_of(&secondary), None);
+        assert_eq!(read(&secondary), None);
         let mut table = table();
         put(&mut table, &message("eth0"));
         table.put_address(INDEX, Ipv4Addr::new(192, 0, 2, 9));
@@ -457,5 +565,46 @@ mod tests {
         assert_eq!(table.usable()[&INDEX].address, Some(Ipv4Addr::new(192, 0, 2, 9)));
         table.remove_address(INDEX, Ipv4Addr::new(192, 0, 2, 9));
         assert_eq!(table.usable()[&INDEX].address, Some(Ipv4Addr::new(192, 0, 2, 1)));
+    }
+
+    fn address_v6(text: &str, flags: AddressHeaderFlags) -> AddressMessage {
+        let mut message = AddressMessage::default();
+        message.header.family = AddressFamily::Inet6;
+        message.header.prefix_len = 64;
+        message.header.flags = flags;
+        message.attributes = vec![AddressAttribute::Address(text.parse().unwrap())];
+        message
+    }
+
+    // [L2-23], [L2-67]: neither another kind of address nor one that is not in use yet, or never will be.
+    #[test]
+    fn only_a_link_local_address_in_use_counts_for_ipv6() {
+        let read = <Ipv6Addr as FromKernel>::read;
+        let own: Ipv6Addr = "fe80::1".parse().unwrap();
+        let none = AddressHeaderFlags::empty();
+        let (tentative, optimistic) = (AddressHeaderFlags::Tentative, AddressHeaderFlags::Optimistic);
+        assert_eq!(read(&address_v6("fe80::1", none)), Some(OfLink::Usable(own)));
+        assert_eq!(read(&address_v6("fe80::1", tentative)), Some(OfLink::Unusable(own)));
+        assert_eq!(read(&address_v6("fe80::1", tentative | optimistic)), Some(OfLink::Usable(own)));
+        assert_eq!(read(&address_v6("fe80::1", AddressHeaderFlags::Dadfailed)), Some(OfLink::Unusable(own)));
+        assert_eq!(read(&address_v6("2001:db8::1", none)), None);
+        assert_eq!(read(&address("192.0.2.9", 24)), None);
+    }
+
+    // [L2-67]
+    #[test]
+    fn a_link_counts_for_ipv6_while_it_has_its_link_local_address() {
+        let mut table: Table<Ipv6Addr> = Table::new(Exclusion::upstream_default().unwrap());
+        let mut link = message("eth0");
+        link.header.flags |= LinkFlags::Multicast;
+        put(&mut table, &link);
+        assert!(table.usable().is_empty());
+        let own: Ipv6Addr = "fe80::1".parse().unwrap();
+        table.put_address(INDEX, own);
+        assert_eq!(table.usable()[&INDEX].address, Some(own));
+        table.interrupted.clear();
+        table.remove_address(INDEX, own);
+        assert!(table.usable().is_empty());
+        assert_eq!(table.interrupted, BTreeSet::from([INDEX]));
     }
 }

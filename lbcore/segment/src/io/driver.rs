@@ -10,7 +10,6 @@
 use core::time::Duration;
 use std::collections::BTreeMap;
 use std::io;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -21,15 +20,15 @@ use lbcore::time::Timestamp;
 use tokio::sync::watch;
 use tracing::{debug, info, trace, warn};
 
-use super::carrier::{ArpCarrier, WakeUps};
+use super::carrier::{LinkCarrier, WakeUps};
 use super::links::{LinkWatch, UsableLink};
-use super::socket::{self, EtherType, PacketSocket, Priority};
+use super::protocol::{Handled, Ports, Protocol};
+use super::socket::{self, PacketSocket, Priority};
 use super::status::StatusBoard;
+use crate::bursts::Bursts;
 use crate::counters::Counters;
-use crate::filter;
-use crate::responder::{Responder, Verdict};
-use crate::unsolicited::Bursts;
-use crate::wire::{ArpFrame, MEMBER_GROUP_MAC, MemberEncoder, MemberPort};
+use crate::member::MemberPort;
+use crate::table::Address as _;
 
 /// Frames taken from one socket before the others have their turn.
 const MAX_FRAMES: usize = 64;
@@ -62,8 +61,8 @@ struct Stale;
 
 /// Which of a link's two sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Port {
-    Arp,
+enum Queue {
+    Answers,
     Members,
 }
 
@@ -72,27 +71,28 @@ enum Port {
 enum Source {
     WakeUps,
     Links,
-    Frames(LinkIndex, Port),
+    Frames(LinkIndex, Queue),
 }
 
 #[derive(Debug)]
-struct OpenLink {
-    facts: UsableLink,
-    arp: PacketSocket,
+struct OpenLink<A> {
+    facts: UsableLink<A>,
+    answers: PacketSocket,
     members: Arc<PacketSocket>,
 }
 
 /// What the thread is given.
 #[derive(Debug)]
-pub(super) struct Parts {
+pub(super) struct Parts<P: Protocol> {
     pub(super) hub: Arc<Hub>,
     pub(super) id: CarrierId,
-    pub(super) carrier: Arc<ArpCarrier>,
+    pub(super) carrier: Arc<LinkCarrier<P>>,
     pub(super) wake_ups: WakeUps,
-    pub(super) watch: LinkWatch,
+    pub(super) watch: LinkWatch<P::Address>,
     pub(super) port: MemberPort,
     pub(super) priority: ThreadPriority,
-    pub(super) counters: Arc<Counters>,
+    pub(super) gratuitous_interval: Option<Duration>,
+    pub(super) counters: Arc<Counters<P::Reason>>,
     pub(super) status: Arc<StatusBoard>,
     pub(super) must_stop: Arc<AtomicBool>,
     /// Closed when the thread has ended.
@@ -101,26 +101,31 @@ pub(super) struct Parts {
 
 /// The loop with all that it holds.
 #[derive(Debug)]
-pub(super) struct Driver {
-    parts: Parts,
-    responder: Responder,
-    bursts: Bursts,
-    links: BTreeMap<LinkIndex, OpenLink>,
+pub(super) struct Driver<P: Protocol> {
+    protocol: P,
+    /// The sockets that each link gets.
+    ports: Ports,
+    bursts: Bursts<P::Address>,
+    links: BTreeMap<LinkIndex, OpenLink<P::Address>>,
     /// When links that could not be opened, or a failed netlink socket, are tried again.
     retry_at: Option<Timestamp>,
+    /// When the protocol wants to ask the kernel again for what it refused.
+    protocol_retry_at: Option<Timestamp>,
     buffer: Vec<u8>,
+    parts: Parts<P>,
 }
 
-impl Driver {
-    pub(super) fn new(parts: Parts) -> Self {
-        let responder = Responder::new(parts.port, Arc::clone(&parts.counters));
+impl<P: Protocol> Driver<P> {
+    pub(super) fn new(parts: Parts<P>) -> Self {
         Self {
-            parts,
-            responder,
-            bursts: Bursts::new(),
+            protocol: P::new(parts.port, Arc::clone(&parts.counters)),
+            ports: P::ports(parts.port),
+            bursts: Bursts::with_interval(parts.gratuitous_interval),
             links: BTreeMap::new(),
             retry_at: None,
+            protocol_retry_at: None,
             buffer: vec![0; BUFFER],
+            parts,
         }
     }
 
@@ -128,10 +133,15 @@ impl Driver {
     pub(super) fn run(mut self) {
         if self.parts.priority == ThreadPriority::Raised {
             match socket::raise_priority() {
-                Priority::RealTime => debug!("ARP thread runs at real-time priority"),
-                Priority::Nice => info!("ARP thread runs at the best nice value: real-time priority was refused"),
+                Priority::RealTime => debug!(protocol = P::NAME, "thread runs at real-time priority"),
+                Priority::Nice => {
+                    info!(protocol = P::NAME, "thread runs at the best nice value: real-time priority was refused");
+                }
                 Priority::Ordinary => {
-                    info!("ARP thread runs at ordinary priority: raising it was refused (CAP_SYS_NICE)");
+                    info!(
+                        protocol = P::NAME,
+                        "thread runs at ordinary priority: raising it was refused (CAP_SYS_NICE)"
+                    );
                 }
             }
         }
@@ -161,11 +171,12 @@ impl Driver {
             self.parts.wake_ups.take();
         }
         self.follow_links(ready);
+        self.retry_protocol();
         // Claims first: an address that another has taken is not answered for once more.
-        self.receive(ready, Port::Members)?;
+        self.receive(ready, Queue::Members)?;
         self.parts.hub.handle_timeout(socket::now());
         self.carry_out_effects()?;
-        self.receive(ready, Port::Arp)?;
+        self.receive(ready, Queue::Answers)?;
         self.carry_out_effects()?;
         self.send_bursts()?;
         if self.is_stale() {
@@ -181,7 +192,8 @@ impl Driver {
         let now = socket::now();
         // However quiet it is, the loop comes round well before its authority runs out.
         let latest = now + self.parts.carrier.authority().grace() / 2;
-        let deadlines = [self.parts.hub.poll_timeout(), self.bursts.poll_timeout(), self.retry_at];
+        let deadlines =
+            [self.parts.hub.poll_timeout(), self.bursts.poll_timeout(), self.retry_at, self.protocol_retry_at];
         let next = deadlines.into_iter().flatten().fold(latest, Ord::min);
         next.since(now).max(MIN_SLEEP)
     }
@@ -190,8 +202,8 @@ impl Driver {
         let mut sources = vec![Source::WakeUps, Source::Links];
         let mut polled = vec![socket::readable(&self.parts.wake_ups), socket::readable(&self.parts.watch)];
         for (link, open) in &self.links {
-            sources.extend([Source::Frames(*link, Port::Arp), Source::Frames(*link, Port::Members)]);
-            polled.extend([socket::readable(&open.arp), socket::readable(open.members.as_ref())]);
+            sources.extend([Source::Frames(*link, Queue::Answers), Source::Frames(*link, Queue::Members)]);
+            polled.extend([socket::readable(&open.answers), socket::readable(open.members.as_ref())]);
         }
         if let Err(error) = socket::wait(&mut polled, sleep) {
             warn!(%error, "waiting for frames failed");
@@ -201,14 +213,13 @@ impl Driver {
     }
 
     /// Offers a frame to the kernel if authority is held at this very moment.
-    fn send(&self, link: LinkIndex, frame: &ArpFrame) -> Result<Sent, Stale> {
+    fn send(&self, link: LinkIndex, frame: &P::Frame) -> Result<Sent, Stale> {
         let Some(open) = self.links.get(&link) else { return Ok(Sent::No) };
-        let octets = frame.encode();
         if self.is_stale() {
             self.parts.counters.count_not_sent();
             return Err(Stale);
         }
-        match open.arp.send(&octets) {
+        match open.answers.send(frame.as_ref()) {
             Ok(()) => Ok(Sent::Yes),
             Err(error) => {
                 self.parts.counters.count_not_sent();
@@ -218,7 +229,7 @@ impl Driver {
         }
     }
 
-    fn receive(&mut self, ready: &[Source], port: Port) -> Result<(), Stale> {
+    fn receive(&mut self, ready: &[Source], port: Queue) -> Result<(), Stale> {
         for source in ready {
             if let Source::Frames(link, of) = *source
                 && of == port
@@ -232,12 +243,12 @@ impl Driver {
         Ok(())
     }
 
-    fn receive_on(&mut self, link: LinkIndex, port: Port, buffer: &mut [u8]) -> Result<(), Stale> {
+    fn receive_on(&mut self, link: LinkIndex, port: Queue, buffer: &mut [u8]) -> Result<(), Stale> {
         for _ in 0..MAX_FRAMES {
             let Some(open) = self.links.get(&link) else { return Ok(()) };
             let received = match port {
-                Port::Arp => open.arp.receive(buffer),
-                Port::Members => open.members.receive(buffer),
+                Queue::Answers => open.answers.receive(buffer),
+                Queue::Members => open.members.receive(buffer),
             };
             match received {
                 Ok(Some(length)) => self.handle_frame(link, buffer.get(..length).unwrap_or_default())?,
@@ -257,21 +268,21 @@ impl Driver {
 
     fn handle_frame(&mut self, link: LinkIndex, octets: &[u8]) -> Result<(), Stale> {
         let now = socket::now();
-        let outcome = self.responder.handle_frame(now, link, octets);
-        match outcome.verdict {
-            Verdict::Reply(reply) => {
-                if self.send(link, &reply)? == Sent::Yes {
-                    self.responder.reply_was_sent(reply.sender_address);
-                    trace!(address = %reply.sender_address, to = %reply.target_mac, "request was answered");
+        let outcome = self.protocol.handle_frame(now, link, octets);
+        match outcome.handled {
+            Handled::Reply { address, frame } => {
+                if self.send(link, &frame)? == Sent::Yes {
+                    self.protocol.table().reply_was_sent(address);
+                    trace!(%address, "request was answered");
                 }
             }
-            Verdict::Member { source, payload } => {
+            Handled::Member { source, payload } => {
                 if let Err(reason) = self.parts.hub.handle_member_frame(now, self.parts.id, link, source, payload) {
                     self.parts.counters.count_member_frame_refused(reason);
                     trace!(link = %link, %source, %reason, "member frame was dropped");
                 }
             }
-            Verdict::Dropped(reason) => trace!(reason = reason.label(), "frame was not answered"),
+            Handled::Dropped(reason) => trace!(reason, "frame was not answered"),
         }
         if let Some(sighting) = outcome.sighting {
             self.parts.hub.handle_sighting(now, self.parts.id, link, sighting);
@@ -287,48 +298,60 @@ impl Driver {
         Ok(())
     }
 
-    #[expect(clippy::wildcard_enum_match_arm, reason = "effects of the other family and of later versions are alike")]
     fn carry_out(&mut self, effect: Effect) -> Result<(), Stale> {
         match effect {
             Effect::State { address, state } => {
                 if state.is_none()
-                    && let IpAddr::V4(address) = address
+                    && let Some(address) = P::Address::of(address)
                 {
                     self.bursts.stop(address);
-                    self.responder.forget(address);
+                    self.protocol.forget(address);
                 }
                 self.parts.status.set(AnnouncementKey::link(address), state);
-            }
-            Effect::Activate { address: IpAddr::V4(address), links } => {
-                self.responder.activate(address, links);
-                self.bursts.start(socket::now(), address);
-            }
-            Effect::Deactivate { address: IpAddr::V4(address) } => {
-                self.bursts.stop(address);
-                self.responder.deactivate(address);
-            }
-            Effect::Announce { address: IpAddr::V4(address) } => self.bursts.start(socket::now(), address),
-            Effect::Prepare { address: IpAddr::V4(address), .. } => self.responder.watch(address),
-            Effect::Probe { address: IpAddr::V4(address), link } => {
-                self.responder.watch(address);
-                if let Some(mac) = self.responder.mac(link) {
-                    self.send_probe(link, &ArpFrame::probe(mac, address))?;
-                }
+                Ok(())
             }
             Effect::ProbeNeighbors { link } => {
-                if let Some(mac) = self.responder.mac(link) {
-                    let neighbors: Vec<_> = self.responder.neighbors(link).collect();
-                    for neighbor in neighbors {
-                        self.send_probe(link, &ArpFrame::probe_of_neighbor(mac, neighbor.mac, neighbor.address))?;
-                    }
+                self.protocol.probes_of_neighbors(link).iter().try_for_each(|probe| self.send_probe(link, probe))
+            }
+            Effect::Activate { address, .. }
+            | Effect::Deactivate { address }
+            | Effect::Announce { address }
+            | Effect::Prepare { address, .. }
+            | Effect::Probe { address, .. } => match P::Address::of(address) {
+                Some(own) => self.carry_out_for(own, effect),
+                None => Ok(()),
+            },
+            // One of a later version.
+            _ => Ok(()),
+        }
+    }
+
+    /// What ownership wants done about an address of this family.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the others are no matter of one address")]
+    fn carry_out_for(&mut self, address: P::Address, effect: Effect) -> Result<(), Stale> {
+        match effect {
+            Effect::Activate { links, .. } => {
+                self.protocol.activate(address, links);
+                self.bursts.start(socket::now(), address);
+            }
+            Effect::Deactivate { .. } => {
+                self.bursts.stop(address);
+                self.protocol.table_mut().deactivate(address);
+            }
+            Effect::Announce { .. } => self.bursts.start(socket::now(), address),
+            Effect::Prepare { .. } => self.protocol.watch(address),
+            Effect::Probe { link, .. } => {
+                self.protocol.watch(address);
+                if let Some(probe) = self.protocol.probe(link, address) {
+                    self.send_probe(link, &probe)?;
                 }
             }
-            other => debug!(effect = ?other, "effect is not for this announcer"),
+            _ => {}
         }
         Ok(())
     }
 
-    fn send_probe(&self, link: LinkIndex, probe: &ArpFrame) -> Result<(), Stale> {
+    fn send_probe(&self, link: LinkIndex, probe: &P::Frame) -> Result<(), Stale> {
         if self.send(link, probe)? == Sent::Yes {
             self.parts.counters.count_probe_sent();
         }
@@ -337,12 +360,11 @@ impl Driver {
 
     fn send_bursts(&mut self) -> Result<(), Stale> {
         while let Some(address) = self.bursts.poll_round(socket::now()) {
-            let links: Vec<LinkIndex> = self.responder.links_of(address).to_vec();
+            let links: Vec<LinkIndex> = self.protocol.table().links_of(address).to_vec();
             for link in links {
-                let Some(mac) = self.responder.mac(link) else { continue };
-                for frame in [ArpFrame::gratuitous_request(mac, address), ArpFrame::gratuitous_reply(mac, address)] {
+                for frame in self.protocol.round(link, address) {
                     if self.send(link, &frame)? == Sent::Yes {
-                        self.responder.gratuitous_were_sent(address, 1);
+                        self.protocol.table().gratuitous_were_sent(address, 1);
                     }
                 }
             }
@@ -354,7 +376,7 @@ impl Driver {
     fn discard(&mut self) {
         let mut discarded = 0;
         for open in self.links.values() {
-            for socket in [&open.arp, open.members.as_ref()] {
+            for socket in [&open.answers, open.members.as_ref()] {
                 for _ in 0..MAX_DISCARDED {
                     match socket.receive(&mut self.buffer) {
                         Ok(Some(_)) => discarded += 1,
@@ -368,7 +390,10 @@ impl Driver {
         let now = socket::now();
         self.parts.hub.handle_stale(now, self.parts.id);
         self.parts.carrier.authority().extend(now);
-        warn!(discarded, "authority had run out: this process was stopped or starved; frames were discarded");
+        warn!(
+            protocol = P::NAME,
+            discarded, "authority had run out: this process was stopped or starved; frames were discarded"
+        );
     }
 
     fn follow_links(&mut self, ready: &[Source]) {
@@ -410,31 +435,35 @@ impl Driver {
         }
     }
 
-    fn open(&mut self, link: LinkIndex, facts: UsableLink) {
-        match open_sockets(link, self.parts.port) {
-            Ok((arp, members)) => {
-                self.links.insert(link, OpenLink { facts: facts.clone(), arp, members: Arc::new(members) });
+    fn open(&mut self, link: LinkIndex, facts: UsableLink<P::Address>) {
+        let opened = open_sockets(link, &self.ports).and_then(|sockets| {
+            self.protocol.open_link(link, &facts)?;
+            Ok(sockets)
+        });
+        match opened {
+            Ok((answers, members)) => {
+                let members = Arc::new(members);
+                self.links.insert(link, OpenLink { facts: facts.clone(), answers, members });
                 self.announce_on(link, facts);
             }
             Err(error) => {
-                warn!(link = %facts.name, %error, "link could not be opened, it is tried again");
+                warn!(protocol = P::NAME, link = %facts.name, %error, "link could not be opened, it is tried again");
+                self.protocol.close_link(link);
                 self.retry_at = Some(socket::now() + RETRY);
             }
         }
     }
 
-    fn announce_on(&mut self, link: LinkIndex, facts: UsableLink) {
-        info!(link = %facts.name, index = %link, mac = %facts.mac, "link is announced on");
+    fn announce_on(&mut self, link: LinkIndex, facts: UsableLink<P::Address>) {
+        info!(protocol = P::NAME, link = %facts.name, index = %link, mac = %facts.mac, "link is announced on");
         let event = LinkEvent::Up { link, name: Arc::clone(&facts.name), mac: facts.mac };
-        self.responder.set_link(link, facts.mac);
         self.set_facts(link, facts);
         self.parts.hub.handle_link(socket::now(), self.parts.id, &event);
     }
 
-    fn set_facts(&mut self, link: LinkIndex, facts: UsableLink) {
+    fn set_facts(&mut self, link: LinkIndex, facts: UsableLink<P::Address>) {
         if let Some(open) = self.links.get_mut(&link) {
-            let address = MemberEncoder::source_for(facts.mac, facts.address);
-            let encoder = MemberEncoder { mac: facts.mac, address, port: self.parts.port };
+            let encoder = self.protocol.set_link(link, &facts);
             self.parts.carrier.open(link, Arc::clone(&open.members), encoder);
             open.facts = facts;
         }
@@ -442,10 +471,17 @@ impl Driver {
 
     fn close(&mut self, link: LinkIndex) {
         if let Some(open) = self.links.remove(&link) {
-            info!(link = %open.facts.name, index = %link, "link is not announced on any more");
+            info!(protocol = P::NAME, link = %open.facts.name, index = %link, "link is not announced on any more");
             self.parts.carrier.close(link);
-            self.responder.remove_link(link);
+            self.protocol.close_link(link);
             self.parts.hub.handle_link(socket::now(), self.parts.id, &LinkEvent::Down { link });
+        }
+    }
+
+    fn retry_protocol(&mut self) {
+        let now = socket::now();
+        if self.protocol_retry_at.is_none_or(|at| at <= now) {
+            self.protocol_retry_at = self.protocol.retry(now);
         }
     }
 }
@@ -457,9 +493,6 @@ enum Sent {
     No,
 }
 
-fn open_sockets(link: LinkIndex, port: MemberPort) -> io::Result<(PacketSocket, PacketSocket)> {
-    let arp = PacketSocket::open(link, EtherType::Arp, &filter::arp())?;
-    let members = PacketSocket::open(link, EtherType::Ipv4, &filter::member_frames(port))?;
-    members.join(link, MEMBER_GROUP_MAC)?;
-    Ok((arp, members))
+fn open_sockets(link: LinkIndex, ports: &Ports) -> io::Result<(PacketSocket, PacketSocket)> {
+    Ok((PacketSocket::open(link, &ports.answers)?, PacketSocket::open(link, &ports.members)?))
 }

@@ -13,16 +13,8 @@ use lbcore::link::{LinkIndex, MacAddr};
 use lbcore::time::Timestamp;
 use socket2::{Domain, SockFilter, Socket, Type};
 
+use super::protocol::{EtherType, Port};
 use crate::filter::Instruction;
-
-/// Which frames of a link a socket is offered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum EtherType {
-    /// 0x0800.
-    Ipv4,
-    /// 0x0806.
-    Arp,
-}
 
 impl EtherType {
     /// As the kernel wants it in `sockaddr_ll`: in network order.
@@ -30,6 +22,7 @@ impl EtherType {
         match self {
             Self::Ipv4 => 0x0800_u16.to_be(),
             Self::Arp => 0x0806_u16.to_be(),
+            Self::Ipv6 => 0x86dd_u16.to_be(),
         }
     }
 }
@@ -47,19 +40,20 @@ impl PacketSocket {
         Self::create().map(drop)
     }
 
-    /// Opens a socket that receives what `filter` passes.
+    /// Opens a socket that receives what the port's filter passes.
     ///
     /// # Errors
     /// What the kernel said; among others where the link is gone.
-    pub(super) fn open(link: LinkIndex, protocol: EtherType, filter: &[Instruction]) -> io::Result<Self> {
+    pub(super) fn open(link: LinkIndex, port: &Port) -> io::Result<Self> {
         let socket = Self::create()?;
-        let program: Vec<SockFilter> = filter
-            .iter()
-            .map(|step| SockFilter::new(step.code, step.jump_true, step.jump_false, step.operand))
-            .collect();
+        let in_kernel = |step: &Instruction| SockFilter::new(step.code, step.jump_true, step.jump_false, step.operand);
+        let program: Vec<SockFilter> = port.filter.iter().map(in_kernel).collect();
         socket.0.attach_filter(&program)?;
         socket.set_option(libc::SOL_SOCKET, libc::SO_LOCK_FILTER, &1_i32)?;
-        socket.bind(link, protocol)?;
+        socket.bind(link, port.ether_type)?;
+        if let Some(group) = port.group {
+            socket.join(link, group)?;
+        }
         Ok(socket)
     }
 
@@ -67,7 +61,7 @@ impl PacketSocket {
     ///
     /// # Errors
     /// What the kernel said.
-    pub(super) fn join(&self, link: LinkIndex, group: MacAddr) -> io::Result<()> {
+    fn join(&self, link: LinkIndex, group: MacAddr) -> io::Result<()> {
         let mut address = [0; 8];
         for (place, octet) in address.iter_mut().zip(group.octets()) {
             *place = octet;

@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use lbcore::family::IpFamily;
 use lbcore::link::MacAddr;
 use netlink_packet_route::link::LinkFlags;
 use regex::{RegexSet, RegexSetBuilder};
@@ -115,6 +116,10 @@ pub(super) enum Ineligible {
     NoBroadcast,
     /// It is not Ethernet.
     NotEthernet,
+    /// It cannot multicast, without which there is no neighbor discovery.
+    NoMulticast,
+    /// It has no link-local address that is in use (IPv6 is disabled, or another host has the address) ([L2-23], [L2-67]).
+    NoLinkLocal,
 }
 
 impl fmt::Display for Ineligible {
@@ -128,26 +133,40 @@ impl fmt::Display for Ineligible {
             Self::NoArp => "it does without ARP",
             Self::NoBroadcast => "it cannot broadcast",
             Self::NotEthernet => "it is not Ethernet",
+            Self::NoMulticast => "it cannot multicast",
+            Self::NoLinkLocal => "it has no usable IPv6 link-local address",
         })
     }
 }
 
-/// Decides about one link; yields the hardware address to answer with.
+/// Whether a link has an address of its own of the family that is announced: of IPv6 a link-local one that is in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OwnAddress {
+    Absent,
+    Present,
+}
+
+/// Decides about one link for one family; yields the hardware address to answer with.
 ///
-/// Carrier is asked for beside [L2-23]: sends to a link whose peer lost carrier succeed into nothing, so an owner there would
+/// An address of the link's own is needed for IPv6 alone: ARP works on a VLAN without one. Carrier is asked for beside [L2-23]: sends to a link whose peer lost carrier succeed into nothing, so an owner there would
 /// be deaf and mute without an error.
-pub(super) fn judge(link: &LinkFacts, exclusion: &Exclusion) -> Result<MacAddr, Ineligible> {
+pub(super) fn judge(
+    link: &LinkFacts,
+    own: OwnAddress,
+    family: IpFamily,
+    exclusion: &Exclusion,
+) -> Result<MacAddr, Ineligible> {
     if link.name == HOLDER_LINK {
         return Err(Ineligible::Holder);
     }
     if exclusion.excludes(&link.name) {
         return Err(Ineligible::Excluded);
     }
-    let needed = [
-        (LinkFlags::Up, Ineligible::Down),
-        (LinkFlags::Broadcast, Ineligible::NoBroadcast),
-        (LinkFlags::LowerUp, Ineligible::NoCarrier),
-    ];
+    let for_group = match family {
+        IpFamily::V4 => (LinkFlags::Broadcast, Ineligible::NoBroadcast),
+        IpFamily::V6 => (LinkFlags::Multicast, Ineligible::NoMulticast),
+    };
+    let needed = [(LinkFlags::Up, Ineligible::Down), for_group, (LinkFlags::LowerUp, Ineligible::NoCarrier)];
     for (flag, reason) in needed {
         if !link.flags.contains(flag) {
             return Err(reason);
@@ -156,9 +175,13 @@ pub(super) fn judge(link: &LinkFacts, exclusion: &Exclusion) -> Result<MacAddr, 
     if link.flags.contains(LinkFlags::Noarp) {
         return Err(Ineligible::NoArp);
     }
-    match link.role {
+    let mac = match link.role {
         LinkRole::Port => Err(Ineligible::HasMaster),
         LinkRole::Independent => link.mac.ok_or(Ineligible::NotEthernet),
+    }?;
+    match (family, own) {
+        (IpFamily::V6, OwnAddress::Absent) => Err(Ineligible::NoLinkLocal),
+        (IpFamily::V4, _) | (IpFamily::V6, OwnAddress::Present) => Ok(mac),
     }
 }
 
@@ -185,8 +208,13 @@ mod tests {
         Exclusion::upstream_default().unwrap()
     }
 
+    /// As ARP sees it.
+    fn judge_for_arp(link: &LinkFacts, exclusion: &Exclusion) -> Result<MacAddr, Ineligible> {
+        judge(link, OwnAddress::Absent, IpFamily::V4, exclusion)
+    }
+
     fn verdict(link: &LinkFacts) -> Result<MacAddr, Ineligible> {
-        judge(link, &default_exclusion())
+        judge_for_arp(link, &default_exclusion())
     }
 
     // [L2-23]: no IPv4 address is needed, bonds and bridges count themselves.
@@ -225,16 +253,16 @@ mod tests {
     #[test]
     fn an_expression_is_searched_anywhere_in_the_name() {
         let exclusion = Exclusion::new(["th1"]).unwrap();
-        assert_eq!(judge(&usable("eth1"), &exclusion), Err(Ineligible::Excluded));
-        assert_eq!(judge(&usable("eth0"), &exclusion), Ok(MAC));
+        assert_eq!(judge_for_arp(&usable("eth1"), &exclusion), Err(Ineligible::Excluded));
+        assert_eq!(judge_for_arp(&usable("eth0"), &exclusion), Ok(MAC));
     }
 
     // [L2-22], second half
     #[test]
     fn an_empty_list_excludes_nothing_but_the_holder_of_our_own_addresses() {
         let none = Exclusion::new::<_, &str>([]).unwrap();
-        assert_eq!(judge(&usable("veth1"), &none), Ok(MAC));
-        assert_eq!(judge(&usable(HOLDER_LINK), &none), Err(Ineligible::Holder));
+        assert_eq!(judge_for_arp(&usable("veth1"), &none), Ok(MAC));
+        assert_eq!(judge_for_arp(&usable(HOLDER_LINK), &none), Err(Ineligible::Holder));
     }
 
     // [L2-21]: malformed is fatal at start.
@@ -255,5 +283,18 @@ mod tests {
         assert_eq!(verdict(&silent), Err(Ineligible::NoArp));
         assert_eq!(verdict(&LinkFacts { role: LinkRole::Port, ..usable("eth0") }), Err(Ineligible::HasMaster));
         assert_eq!(verdict(&LinkFacts { mac: None, ..usable("ib0") }), Err(Ineligible::NotEthernet));
+    }
+
+    // [L2-23], [L2-67]
+    #[test]
+    fn ipv6_needs_a_link_local_address_and_multicast_and_no_broadcast() {
+        let exclusion = default_exclusion();
+        let for_ndp = |link: &LinkFacts, own| judge(link, own, IpFamily::V6, &exclusion);
+        assert_eq!(for_ndp(&usable("eth0"), OwnAddress::Present), Ok(MAC));
+        assert_eq!(for_ndp(&usable("eth0"), OwnAddress::Absent), Err(Ineligible::NoLinkLocal));
+        let without = |flag| LinkFacts { flags: usable("eth0").flags - flag, ..usable("eth0") };
+        assert_eq!(for_ndp(&without(LinkFlags::Broadcast), OwnAddress::Present), Ok(MAC));
+        assert_eq!(for_ndp(&without(LinkFlags::Multicast), OwnAddress::Present), Err(Ineligible::NoMulticast));
+        assert_eq!(for_ndp(&usable("veth0"), OwnAddress::Present), Err(Ineligible::Excluded));
     }
 }
