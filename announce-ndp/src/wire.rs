@@ -1,175 +1,120 @@
-//! Neighbor solicitations and advertisements as values (RFC 4861 sections 4.3, 4.4 and 4.6.1).
+//! Frames as values: what this crate reads from a link and puts on it, octet by octet.
 //!
-//! Options are walked by a strict reader of our own: a length of zero, or one past the end, discards the message, as RFC 4861
-//! section 4.6 says.
+//! Three kinds exist, all of IPv6 in Ethernet: [`Solicitation`] and [`Advertisement`] (ICMPv6, RFC 4861), and member frames
+//! ([`MemberFrame`]: UDP, built by us so that they share the fate of neighbor discovery, [OWN-11]). Views of packets come from
+//! `pnet_packet`; its types stay in here. Decoding accepts any octets of any length and never panics; what it refuses it names with
+//! a [`DecodeError`]. Packets with extension headers are refused: neither neighbor discovery nor members send any.
+
+mod ipv6;
+mod member;
+mod neighbor;
+mod options;
+
+pub use member::{EncodeError, MAX_PAYLOAD, MEMBER_GROUP, MEMBER_GROUP_MAC, MemberEncoder, MemberFrame};
+pub use neighbor::{Advertisement, Octets, Solicitation};
+pub use segment::member::{DEFAULT_MEMBER_PORT, MemberPort};
 
 use std::net::Ipv6Addr;
 
 use lbcore::link::MacAddr;
-use pnet_packet::icmpv6::{Icmpv6Packet, checksum};
+use pnet_packet::ip::IpNextHeaderProtocols;
 use thiserror::Error;
 
-const TYPE_SOLICITATION: u8 = 135;
-const TYPE_ADVERTISEMENT: u8 = 136;
-const OPTION_SOURCE_LINK_LAYER: u8 = 1;
-const OPTION_TARGET_LINK_LAYER: u8 = 2;
-const FLAG_SOLICITED: u8 = 0x40;
-const FLAG_OVERRIDE: u8 = 0x20;
-/// Type, code, checksum, flags or reserved, target.
-const FIXED_LENGTH: usize = 24;
+use self::ipv6::Packet;
 
-/// A message that is discarded (RFC 4861 section 7.1.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+/// `ff02::1`: where what concerns everybody is sent. Source: RFC 4291 section 2.7.1.
+pub const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+
+/// The hardware address of an IPv6 group: 33:33 and the group's last 32 bits. Source: RFC 2464 section 7.
+pub const fn group_mac(group: Ipv6Addr) -> MacAddr {
+    let [.., a, b, c, d] = group.octets();
+    MacAddr::new([0x33, 0x33, a, b, c, d])
+}
+
+/// Why a frame could not be read. The order is the order in which a frame is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Error)]
 #[non_exhaustive]
-pub enum WireError {
-    /// Shorter than its fixed part.
-    #[error("shorter than {FIXED_LENGTH} octets")]
-    TooShort,
-    /// Not a solicitation.
-    #[error("type {kind}, code {code} is no neighbor solicitation")]
-    Kind {
-        /// `ICMPv6` type.
-        kind: u8,
-        /// `ICMPv6` code.
-        code: u8,
-    },
-    /// The target is a multicast address.
-    #[error("multicast target")]
-    MulticastTarget,
-    /// An option of length zero or one that runs past the end.
-    #[error("malformed option at octet {offset}")]
-    Option {
-        /// Where it begins.
-        offset: usize,
-    },
+pub enum DecodeError {
+    /// It ends before its headers do.
+    #[error("the frame ends before its headers do")]
+    Truncated,
+    /// The EtherType is not IPv6.
+    #[error("the EtherType is not IPv6")]
+    EtherType,
+    /// The version of the IPv6 header is wrong, or its payload length is more than came.
+    #[error("the IPv6 header contradicts itself or the frame")]
+    Ipv6Header,
+    /// The IPv6 source is a group, which nobody can be.
+    #[error("the IPv6 source is a group")]
+    GroupSource,
+    /// What follows is neither ICMPv6 nor UDP: extension headers and fragments too (RFC 6980 section 5).
+    #[error("the IPv6 payload is neither ICMPv6 nor UDP")]
+    NextHeader,
+    /// The hop limit is below 255: the frame was routed (RFC 4861 section 7.1.1, [OWN-11]).
+    #[error("the hop limit is below 255")]
+    HopLimit,
+    /// The ICMPv6 checksum is wrong.
+    #[error("the ICMPv6 checksum is wrong")]
+    IcmpChecksum,
+    /// The ICMPv6 type is neither neighbor solicitation nor neighbor advertisement, or the code is not 0.
+    #[error("the ICMPv6 message is neither a neighbor solicitation nor a neighbor advertisement")]
+    IcmpType,
+    /// The ICMPv6 message is shorter than the fixed part of its type.
+    #[error("the ICMPv6 message is shorter than its fixed part")]
+    IcmpLength,
+    /// The target is a group.
+    #[error("the target is a group")]
+    GroupTarget,
+    /// An option has length zero, or runs past the end (RFC 4861 section 4.6).
+    #[error("an option has length zero or runs past the end")]
+    Option,
+    /// A probe (a solicitation from the unspecified address) that is not sent to a solicited-node group, or that gives a hardware
+    /// address (RFC 4861 section 7.1.1).
+    #[error("a solicitation from :: is not sent to a solicited-node group or gives a hardware address")]
+    ProbeForm,
+    /// An advertisement to a group that calls itself solicited (RFC 4861 section 7.1.2).
+    #[error("an advertisement to a group calls itself solicited")]
+    SolicitedGroup,
+    /// The IPv6 destination is not the members' group.
+    #[error("the IPv6 destination is not the members' group")]
+    NotMemberGroup,
+    /// The UDP destination is not the members' port.
+    #[error("the UDP destination is not the members' port")]
+    OtherPort,
+    /// The UDP length contradicts the IPv6 length.
+    #[error("the UDP length contradicts the IPv6 length")]
+    UdpLength,
+    /// The UDP checksum is wrong or absent, which IPv6 does not allow.
+    #[error("the UDP checksum is wrong or absent")]
+    UdpChecksum,
 }
 
-/// A neighbor solicitation, checked as far as its `ICMPv6` part tells.
+/// A frame that this crate understands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Solicitation {
-    /// The address asked for.
-    pub target: Ipv6Addr,
-    /// The asker's hardware address; absent in probes for duplicates.
-    pub source_link_layer: Option<MacAddr>,
+pub enum Frame<'a> {
+    /// Who has an address?
+    Solicitation(Solicitation),
+    /// Somebody has an address.
+    Advertisement(Advertisement),
+    /// Between members.
+    Member(MemberFrame<'a>),
 }
 
-/// Reads the `ICMPv6` message of a solicitation. The caller has checked hop limit 255 and the checksum.
-///
-/// # Errors
-/// [`WireError`]: the message is to be discarded.
-///
-/// Source: RFC 4861 sections 4.3 and 7.1.1.
-pub fn read_solicitation(message: &[u8]) -> Result<Solicitation, WireError> {
-    let (fixed, options) = message.split_first_chunk::<FIXED_LENGTH>().ok_or(WireError::TooShort)?;
-    let [kind, code, ..] = *fixed;
-    if kind != TYPE_SOLICITATION || code != 0 {
-        return Err(WireError::Kind { kind, code });
-    }
-    let target = fixed.last_chunk::<16>().map_or(Ipv6Addr::UNSPECIFIED, |octets| Ipv6Addr::from(*octets));
-    if target.is_multicast() {
-        return Err(WireError::MulticastTarget);
-    }
-    let mut source_link_layer = None;
-    let mut rest = options;
-    while let [kind, units, ..] = *rest {
-        let length = usize::from(units) * 8;
-        let error = WireError::Option { offset: message.len() - rest.len() };
-        let (option, next) = rest.split_at_checked(length).filter(|_| length > 0).ok_or(error)?;
-        if kind == OPTION_SOURCE_LINK_LAYER && source_link_layer.is_none() {
-            let octets = option.get(2..).and_then(<[u8]>::first_chunk::<6>);
-            source_link_layer = octets.map(|octets| MacAddr::new(*octets));
+impl<'a> Frame<'a> {
+    /// Reads an Ethernet frame as a packet socket hands it over: from the destination address on, without checksum. Octets
+    /// behind the packet (padding) are passed over.
+    ///
+    /// # Errors
+    /// The first [`DecodeError`] found.
+    pub fn decode(octets: &'a [u8], port: MemberPort) -> Result<Self, DecodeError> {
+        let packet = Packet::decode(octets)?;
+        match packet.next_header {
+            IpNextHeaderProtocols::Icmpv6 => neighbor::decode(&packet),
+            IpNextHeaderProtocols::Udp => MemberFrame::decode_packet(&packet, port).map(Frame::Member),
+            _ => Err(DecodeError::NextHeader),
         }
-        rest = next;
     }
-    if rest.is_empty() {
-        Ok(Solicitation { target, source_link_layer })
-    } else {
-        Err(WireError::Option { offset: message.len() - rest.len() })
-    }
-}
-
-/// Why an advertisement is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Occasion {
-    /// An answer to a solicitation from an address: Solicited set, Override clear ([VEC-33]).
-    Solicited,
-    /// Unsolicited: Override set, Solicited clear, so that hosts take the new hardware address at once ([L2-83]).
-    Unsolicited,
-}
-
-/// Writes a neighbor advertisement with its target link-layer option; the checksum covers the pseudo header of these addresses.
-///
-/// Source: RFC 4861 section 4.4; [VEC-33].
-pub fn write_advertisement(
-    source: Ipv6Addr,
-    destination: Ipv6Addr,
-    target: Ipv6Addr,
-    mac: MacAddr,
-    occasion: Occasion,
-) -> Vec<u8> {
-    let flags = match occasion {
-        Occasion::Solicited => FLAG_SOLICITED,
-        Occasion::Unsolicited => FLAG_OVERRIDE,
-    };
-    let mut message = vec![TYPE_ADVERTISEMENT, 0, 0, 0, flags, 0, 0, 0];
-    message.extend_from_slice(&target.octets());
-    message.extend_from_slice(&[OPTION_TARGET_LINK_LAYER, 1]);
-    message.extend_from_slice(&mac.octets());
-    let sum = Icmpv6Packet::new(&message).map_or(0, |packet| checksum(&packet, &source, &destination));
-    if let Some(field) = message.get_mut(2..4) {
-        field.copy_from_slice(&sum.to_be_bytes());
-    }
-    message
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn solicitation(options: &[u8]) -> Vec<u8> {
-        let mut message = vec![135, 0, 0, 0, 0, 0, 0, 0];
-        message.extend_from_slice(&"2001:db8::10".parse::<Ipv6Addr>().unwrap().octets());
-        message.extend_from_slice(options);
-        message
-    }
-
-    // [VEC-33], with the checksum zeroed as the vector has it.
-    #[test]
-    fn an_unsolicited_advertisement_is_the_published_octets() {
-        let address = "2001:db8::10".parse().unwrap();
-        let mac = "02:00:00:00:00:01".parse().unwrap();
-        let mut message = write_advertisement(address, "ff02::1".parse().unwrap(), address, mac, Occasion::Unsolicited);
-        assert_ne!(&message[2..4], &[0, 0]);
-        message[2..4].fill(0);
-        let expected = [
-            &[0x88, 0, 0, 0, 0x20, 0, 0, 0, 0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10][..],
-            &[2, 1, 2, 0, 0, 0, 0, 1][..],
-        ]
-        .concat();
-        assert_eq!(message, expected);
-        let solicited = write_advertisement(address, address, address, mac, Occasion::Solicited);
-        assert_eq!(solicited[4], 0x40);
-    }
-
-    // RFC 4861 section 4.6: a length of zero discards the message.
-    #[test]
-    fn options_are_read_strictly() {
-        let mac = "02:00:00:00:00:50".parse().unwrap();
-        let read = read_solicitation(&solicitation(&[1, 1, 2, 0, 0, 0, 0, 0x50])).unwrap();
-        assert_eq!(read.source_link_layer, Some(mac));
-        assert_eq!(read_solicitation(&solicitation(&[])).unwrap().source_link_layer, None);
-        for bad in [&[1, 0, 0, 0, 0, 0, 0, 0][..], &[1, 2, 0, 0, 0, 0, 0, 0], &[1, 32, 0, 0, 0, 0, 0, 0], &[1]] {
-            assert_eq!(read_solicitation(&solicitation(bad)), Err(WireError::Option { offset: 24 }));
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn any_bytes_are_safe(message in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = read_solicitation(&message);
-            let _ = read_solicitation(&solicitation(&message));
-        }
-    }
-}
+mod tests;
