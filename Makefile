@@ -8,16 +8,19 @@ CARGO ?= cargo
 FUZZ_SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test style bench fuzz doc
+.PHONY: help build demo control-plane test style bench fuzz doc
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build the binary: target/debug/ferrule
 	$(CARGO) build --package k8s-glue --bin ferrule
 
 demo: build ## three nodes and two clients on this machine: watch the owner die and another take over
 	@$(CARGO) run --quiet --package k8s-glue --bin ferrule -- demo
+
+control-plane: ## build kube-apiserver, etcd, kube-proxy and kubectl once, into a cache folder outside this tree
+	@$(CARGO) run --quiet --workspace --bin control-plane
 
 test: ## everything that must hold: format, lints, docs, purity, unit, property and namespace tests
 	@.ci/test

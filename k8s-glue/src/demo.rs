@@ -5,11 +5,9 @@
 //! is asked to stop; each time the outage that the clients saw is measured, and every frame of the segment is read to see who
 //! answered for what. Nothing is simulated, and nothing is left behind.
 //!
-//! [`site`] builds all of it, [`client`] asks, [`outage`] measures. What must hold for exit status 0: traffic comes back each time,
+//! [`site`] builds all of it, [`lab::client`] asks, [`lab::outage`] measures. What must hold for exit status 0: traffic comes back each time,
 //! and the hardware address that answers is another one.
 
-pub mod client;
-pub mod outage;
 pub mod site;
 
 use std::io::{self, Write};
@@ -26,8 +24,8 @@ use lbcore::rng::Rng;
 use crate::args::DemoArgs;
 use crate::state::StateError;
 
-use client::{Client, Memory};
-use outage::{Ending, milliseconds};
+use lab::client::{Client, Memory};
+use lab::outage::{self, Ending, milliseconds};
 use site::Site;
 
 /// The name of every host's link on the segment.

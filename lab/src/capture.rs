@@ -39,6 +39,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 pub enum Keep {
     /// ARP and neighbor discovery only.
     Arp,
+    /// What announces addresses: ARP, neighbor discovery, group frames (members), and BGP both ways.
+    Announcements,
     /// ARP, neighbor discovery and group frames (the heartbeats and claims of members).
     ArpAndGroups,
     /// Everything.
@@ -51,12 +53,29 @@ impl Keep {
             || Message::read(frame).is_some();
         let is_group = frame.first().is_some_and(|octet| octet & 1 == 1);
         match self {
+            Self::Announcements => is_arp || is_group || is_bgp(frame),
             Self::Arp => is_arp,
             Self::ArpAndGroups => is_arp || is_group,
             Self::Everything => true,
         }
     }
 }
+
+/// Whether a frame is TCP from or to port 179. IPv6 extension headers are not looked through: no BGP speaker sends any.
+fn is_bgp(frame: &[u8]) -> bool {
+    let octet = |at: usize| frame.get(at).copied().unwrap_or_default();
+    let ports = match frame.get(12..14) {
+        Some([0x08, 0x00]) if octet(23) == TCP => 14 + usize::from(octet(14) & 0x0f) * 4,
+        Some([0x86, 0xdd]) if octet(20) == TCP => 14 + 40,
+        _ => return false,
+    };
+    [ports, ports + 2].iter().any(|at| frame.get(*at..at + 2) == Some(&BGP_PORT.to_be_bytes()))
+}
+
+/// Protocol number of TCP.
+const TCP: u8 = 6;
+/// Port of BGP (RFC 4271 section 8).
+const BGP_PORT: u16 = 179;
 
 /// A frame as it came into the switch.
 #[derive(Clone, Debug, PartialEq, Eq)]

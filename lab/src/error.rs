@@ -49,6 +49,14 @@ pub enum Error {
         /// The end of what it printed.
         log: String,
     },
+    /// A program or a folder that is needed is not there.
+    #[error("missing: {what}; {mend}")]
+    Missing {
+        /// What is missing, and what for.
+        what: String,
+        /// What to install or to set.
+        mend: String,
+    },
     /// A name, an address or a number that no laboratory can have.
     #[error("{what} {value:?} is not possible: {mend}")]
     Input {
@@ -68,6 +76,15 @@ pub enum Error {
 }
 
 impl Error {
+    /// What was seen at the last look of a wait that was in vain; other errors stay as they are.
+    #[must_use]
+    pub fn with_last_look(self, seen: &str) -> Self {
+        if let Self::Late { what, waited } = self {
+            return Self::Late { what: format!("{what}; last seen: {seen}"), waited };
+        }
+        self
+    }
+
     /// Wraps what a system call returned, with the step it was part of.
     pub fn system(doing: impl Into<String>, source: io::Error) -> Self {
         Self::System { doing: doing.into(), source }

@@ -11,12 +11,24 @@ use std::time::Duration;
 use std::{fmt, fs};
 
 use crate::error::{Error, Result};
-use crate::netlink::Netlink;
+use crate::netlink::{Netlink, VethPair};
 use crate::process::{Output, Process};
 use crate::sys;
 
 /// Longest name of a host: its switch port is called `p-NAME`, and a link's name has at most 15 octets.
 pub const NAME_OCTETS: usize = 13;
+
+/// Hardware address of the one host behind a bridge of [`Host::bridge_to`]; no other segment has it.
+const BEHIND_A_BRIDGE: [u8; 6] = [0x02, 0x1a, 0xb0, 1, 0, 1];
+
+/// Which way a route leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Via<'a> {
+    /// To this neighbour, which passes it on.
+    Gateway(IpAddr),
+    /// Straight out of this link: the destinations are neighbours.
+    Link(&'a str),
+}
 
 /// A hardware address as six octets, in the order they stand on the wire.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -171,6 +183,16 @@ impl Host {
         Ok(netlink.neighbour(index, address.into())?.map(Hardware))
     }
 
+    /// Makes the host's kernel hold a hardware address for a neighbour, whatever anybody says on the wire.
+    ///
+    /// # Errors
+    /// What the kernel refused.
+    pub fn set_neighbour(&self, link: &str, address: impl Into<IpAddr>, hardware: Hardware) -> Result<()> {
+        let mut netlink = self.netlink();
+        let index = netlink.index_of(link)?;
+        netlink.set_neighbour(index, address.into(), hardware.0)
+    }
+
     /// Makes the host's kernel forget a neighbour; one that it does not know is no error.
     ///
     /// # Errors
@@ -179,6 +201,44 @@ impl Host {
         let mut netlink = self.netlink();
         let index = netlink.index_of(link)?;
         netlink.forget_neighbour(index, address.into())
+    }
+
+    /// Adds a route ("0.0.0.0/0", "`2001:db8::/32`"); one to the same destination is replaced.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for text that is no destination; else what the kernel refused.
+    pub fn route(&self, destination: &str, by: Via<'_>) -> Result<()> {
+        let (to, prefix) = parse_address(destination)?;
+        let mut netlink = self.netlink();
+        let by = match by {
+            Via::Link(link) => Ok(netlink.index_of(link)?),
+            Via::Gateway(gateway) => Err(gateway),
+        };
+        netlink.add_route(to, prefix, by)
+    }
+
+    /// Makes a bridge in this host with one port, whose other end is a link of `other`; returns that link's name. All are up.
+    ///
+    /// # Errors
+    /// What the kernel refused.
+    pub fn bridge_to(&self, bridge: &str, port: &str, other: &Self) -> Result<String> {
+        let link = other.next_link();
+        let mut netlink = self.netlink();
+        netlink.add_bridge(bridge)?;
+        let index = netlink.index_of(bridge)?;
+        netlink.set_up(index, true)?;
+        netlink.add_veth(&VethPair {
+            here: port,
+            there: &link,
+            there_hardware: BEHIND_A_BRIDGE,
+            there_namespace: other.namespace_raw(),
+            bridge: index,
+        })?;
+        let port = netlink.index_of(port)?;
+        netlink.set_up(port, true)?;
+        drop(netlink);
+        other.up(&link)?;
+        Ok(link)
     }
 
     /// Sets a kernel parameter of the host (`net.ipv4.ip_forward`, `1`).

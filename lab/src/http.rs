@@ -34,12 +34,25 @@ impl Server {
     /// # Errors
     /// [`Error::System`] where the address cannot be bound.
     pub fn start(host: &Host, address: SocketAddr, page: &str) -> Result<Self> {
+        let page = page.to_owned();
+        Self::answering(host, address, move |_| page.clone())
+    }
+
+    /// Answers every request on `address` inside `host` with what `page` says to this client.
+    ///
+    /// # Errors
+    /// [`Error::System`] where the address cannot be bound.
+    pub fn answering(
+        host: &Host,
+        address: SocketAddr,
+        page: impl Fn(SocketAddr) -> String + Send + 'static,
+    ) -> Result<Self> {
         let doing = || format!("serving {address} in host {}", host.name());
         let bound = host.inside(|| TcpListener::bind(address))?;
         let listener = bound.map_err(|source| Error::system(doing(), source))?;
-        let (stop, page) = (Arc::new(AtomicBool::new(false)), page.to_owned());
+        let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
-        let thread = host.thread(move || serve_until(&listener, &page, &stopped))?;
+        let thread = host.thread(move || serve_each_until(&listener, page, &stopped))?;
         Ok(Self { stop, thread: Some(thread) })
     }
 }
@@ -55,17 +68,21 @@ impl Drop for Server {
 
 /// Answers every request on a listener with `page` until the process ends or `stop` is set.
 pub fn serve_until(listener: &TcpListener, page: &str, stop: &AtomicBool) {
+    serve_each_until(listener, |_| page.to_owned(), stop);
+}
+
+fn serve_each_until(listener: &TcpListener, page: impl Fn(SocketAddr) -> String, stop: &AtomicBool) {
     // Accepting honours the receive timeout, so that a server without clients can be stopped.
     if SockRef::from(listener).set_read_timeout(Some(LOOK_EVERY)).is_err() {
         return;
     }
-    let answer = format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{page}",
-        page.len()
-    );
     while !stop.load(Ordering::Relaxed) {
-        if let Ok((connection, _)) = listener.accept() {
-            let answer = answer.clone();
+        if let Ok((connection, client)) = listener.accept() {
+            let page = page(client);
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{page}",
+                page.len()
+            );
             // A client that asks slowly must not hold up the others.
             drop(thread::Builder::new().spawn(move || answer_one(connection, answer.as_bytes())));
         }
@@ -91,10 +108,18 @@ fn answer_one(mut connection: TcpStream, answer: &[u8]) -> io::Result<()> {
 /// # Errors
 /// What the connection ended with; `InvalidData` for an answer that is not "200" with a body.
 pub fn get(address: SocketAddr, within: Duration) -> io::Result<String> {
+    get_path(address, "/", within)
+}
+
+/// [`get`] with a path of one's own ("/healthz").
+///
+/// # Errors
+/// As there.
+pub fn get_path(address: SocketAddr, path: &str, within: Duration) -> io::Result<String> {
     let mut connection = TcpStream::connect_timeout(&address, within)?;
     connection.set_read_timeout(Some(within))?;
     connection.set_write_timeout(Some(within))?;
-    connection.write_all(format!("GET / HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes())?;
+    connection.write_all(format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes())?;
     let mut answer = String::new();
     connection.take(MESSAGE_OCTETS).read_to_string(&mut answer)?;
     page_of(&answer).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no page in the answer"))

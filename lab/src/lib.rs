@@ -21,14 +21,19 @@
 
 pub mod arp;
 pub mod capture;
+pub mod client;
 pub mod clock;
+pub mod cluster;
+pub mod control_plane;
 pub mod deadline;
 pub mod error;
+pub mod folder;
 pub mod host;
 pub mod http;
 pub mod judge;
 pub mod ndp;
 mod netlink;
+pub mod outage;
 pub mod privilege;
 pub mod prober;
 pub mod process;
@@ -39,10 +44,14 @@ mod sys;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 pub use capture::{Capture, Frame, Keep};
+pub use client::Client;
 pub use clock::Moment;
+pub use cluster::Cluster;
+pub use control_plane::{ControlPlane, Kubectl};
 pub use deadline::{Deadline, wait_until};
 pub use error::{Error, Result};
-pub use host::{Hardware, Host};
+pub use folder::Folder;
+pub use host::{Hardware, Host, Via};
 pub use judge::Judge;
 pub use prober::{Prober, inject};
 pub use process::{Output, Process};

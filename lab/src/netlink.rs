@@ -11,12 +11,15 @@ use std::time::Duration;
 use netlink_packet_core::{
     NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
 };
-use netlink_packet_route::address::{AddressAttribute, AddressMessage};
+use netlink_packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage};
 use netlink_packet_route::link::{
     InfoBridge, InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute, LinkFlags,
     LinkInfo, LinkMessage,
 };
-use netlink_packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage};
+use netlink_packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState};
+use netlink_packet_route::route::{
+    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
+};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use socket2::SockRef;
@@ -174,9 +177,12 @@ impl Netlink {
         self.request(&doing, RouteNetlinkMessage::NewLink(message), 0).map(drop)
     }
 
-    /// Adds an address to a link.
+    /// Adds an address to a link. One of IPv6 is usable at once: a laboratory gives no address twice by accident.
     pub(crate) fn add_address(&mut self, link: u32, address: IpAddr, prefix: u8) -> Result<()> {
-        let message = address_message(link, address, prefix);
+        let mut message = address_message(link, address, prefix);
+        if address.is_ipv6() {
+            message.header.flags = AddressHeaderFlags::Nodad;
+        }
         let doing = format!("adding {address}/{prefix} to link {link}");
         self.request(&doing, RouteNetlinkMessage::NewAddress(message), NLM_F_CREATE | NLM_F_REPLACE).map(drop)
     }
@@ -210,6 +216,41 @@ impl Netlink {
             Ok(_) => Ok(None),
             Err(other) => Err(other),
         }
+    }
+
+    /// Makes the kernel hold a hardware address for a neighbour for ever.
+    pub(crate) fn set_neighbour(&mut self, link: u32, address: IpAddr, hardware: Octets6) -> Result<()> {
+        let mut message = neighbour_message(link, address);
+        message.header.state = NeighbourState::Permanent;
+        message.attributes.push(NeighbourAttribute::LinkLayerAddress(hardware.to_vec()));
+        let doing = format!("setting neighbour {address}");
+        let flags = NLM_F_CREATE | NLM_F_REPLACE;
+        self.request(&doing, RouteNetlinkMessage::NewNeighbour(message), flags).map(drop)
+    }
+
+    /// Adds a route to the main table, by a link or by a gateway; one to the same destination is replaced.
+    pub(crate) fn add_route(&mut self, to: IpAddr, prefix: u8, by: std::result::Result<u32, IpAddr>) -> Result<()> {
+        let mut message = RouteMessage::default();
+        message.header.address_family = family(to);
+        message.header.destination_prefix_length = prefix;
+        message.header.table = RouteHeader::RT_TABLE_MAIN;
+        message.header.protocol = RouteProtocol::Static;
+        message.header.kind = RouteType::Unicast;
+        if prefix > 0 {
+            message.attributes.push(RouteAttribute::Destination(RouteAddress::from(to)));
+        }
+        match by {
+            Ok(link) => {
+                message.header.scope = RouteScope::Link;
+                message.attributes.push(RouteAttribute::Oif(link));
+            }
+            Err(gateway) => {
+                message.header.scope = RouteScope::Universe;
+                message.attributes.push(RouteAttribute::Gateway(RouteAddress::from(gateway)));
+            }
+        }
+        let doing = format!("adding a route to {to}/{prefix}");
+        self.request(&doing, RouteNetlinkMessage::NewRoute(message), NLM_F_CREATE | NLM_F_REPLACE).map(drop)
     }
 
     fn create(&mut self, doing: &str, message: LinkMessage) -> Result<()> {

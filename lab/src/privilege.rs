@@ -48,17 +48,20 @@ pub fn enter() -> Result<Privilege> {
 ///
 /// # Errors
 /// The exit status for `main`.
-#[expect(clippy::print_stderr, reason = "the harness of a test binary has no other place to say why nothing ran")]
 pub fn enter_for_tests(suite: &str) -> std::result::Result<Privilege, ExitCode> {
-    enter().map_err(|error| {
-        if std::env::var(ALLOW_SKIP).is_ok_and(|value| value == "1") {
-            eprintln!("{suite}: SKIPPED, as {ALLOW_SKIP}=1 allows: {error}");
-            ExitCode::SUCCESS
-        } else {
-            eprintln!("{suite}: cannot run: {error} (or set {ALLOW_SKIP}=1 to skip it)");
-            ExitCode::FAILURE
-        }
-    })
+    enter().map_err(|error| skip_or_fail(suite, &error))
+}
+
+/// The exit status of a test binary that cannot run, after saying why on standard error.
+#[expect(clippy::print_stderr, reason = "the harness of a test binary has no other place to say why nothing ran")]
+pub(crate) fn skip_or_fail(suite: &str, error: &Error) -> ExitCode {
+    if std::env::var(ALLOW_SKIP).is_ok_and(|value| value == "1") {
+        eprintln!("{suite}: SKIPPED, as {ALLOW_SKIP}=1 allows: {error}");
+        ExitCode::SUCCESS
+    } else {
+        eprintln!("{suite}: cannot run: {error} (or set {ALLOW_SKIP}=1 to skip it)");
+        ExitCode::FAILURE
+    }
 }
 
 /// Whether a thread of this process may make a network namespace; tried on a thread of its own, which keeps ours.

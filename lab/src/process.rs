@@ -3,6 +3,7 @@
 //! Each runs in a process group of its own, which is killed when the [`Process`] is dropped. The kernel kills the command itself when
 //! we die, by SIGKILL too. That signal hangs on the *thread* that spawned it, so one thread, which lives as long as we do, spawns all.
 
+use std::fs;
 use std::io::{self, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
@@ -72,6 +73,24 @@ impl Process {
     /// Process id.
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Resident memory of the command itself in octets; `None` once it has ended.
+    pub fn resident(&self) -> Option<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+        Some(kibibytes * 1_024)
+    }
+
+    /// Processor time of the command itself so far, user and system; `None` once it has ended.
+    pub fn processor_time(&self) -> Option<Duration> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.id())).ok()?;
+        // The name, in parentheses, may hold anything; the fields are counted from behind it (proc_pid_stat(5): 14 and 15).
+        let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+        let ticks: u64 = fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?;
+        // The kernel's interface counts in hundredths of a second on every machine that Linux runs on today.
+        Some(Duration::from_millis(ticks * 10))
     }
 
     /// Sends a signal (`libc::SIGSTOP`) to the whole process group; one that has ended is no error.

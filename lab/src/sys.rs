@@ -65,10 +65,20 @@ pub(crate) fn signal_group(leader: u32, signal: libc::c_int) -> io::Result<()> {
 ///
 /// The namespace must stay open until the child has been spawned.
 pub(crate) fn confine(command: &mut Command, namespace: BorrowedFd<'_>) {
-    let namespace = namespace.as_raw_fd();
+    prepare_child(command, Some(namespace.as_raw_fd()));
+}
+
+/// Makes `command` die when the thread that spawns it does.
+pub(crate) fn die_with_us(command: &mut Command) {
+    prepare_child(command, None);
+}
+
+fn prepare_child(command: &mut Command, namespace: Option<RawFd>) {
     let parent = std::process::id();
     let prepare = move || {
-        enter_network_raw(namespace)?;
+        if let Some(namespace) = namespace {
+            enter_network_raw(namespace)?;
+        }
         // A shell without job control starts what it puts in the background with SIGINT and SIGQUIT ignored, and that is inherited.
         for signal in [libc::SIGINT, libc::SIGQUIT, libc::SIGHUP] {
             // SAFETY: signal with SIG_DFL installs no handler of ours.

@@ -7,13 +7,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use lab::{Host, Moment};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use super::DemoError;
-use super::outage::{Attempt, Ending, PERIOD};
+use crate::clock::Moment;
+use crate::error::Result;
+use crate::host::Host;
+use crate::http;
+use crate::outage::{Attempt, Ending, PERIOD};
+
+/// The link by which a client asks.
+const LINK: &str = "eth0";
 
 /// An attempt is given up after this. Below the second after which the kernel would send a lost SYN again: an attempt that succeeds
 /// then says nothing about the moment it was begun.
@@ -22,7 +27,7 @@ const GIVE_UP: Duration = Duration::from_millis(900);
 /// What a client does with what its kernel knows of its neighbours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Memory {
-    /// Forgets the address before each request, so that each has to ask by ARP.
+    /// Forgets the address on `eth0` before each request, so that each has to ask by ARP or neighbour discovery.
     Cleared,
     /// Keeps it, so that only an announcement of the new owner changes it.
     Kept,
@@ -31,10 +36,10 @@ pub enum Memory {
 /// A running client. It stops when it is dropped.
 #[derive(Debug)]
 pub struct Client {
-    name: &'static str,
+    name: String,
     attempts: Arc<Mutex<Vec<Attempt>>>,
     stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<lab::Result<io::Result<()>>>>,
+    thread: Option<JoinHandle<Result<io::Result<()>>>>,
 }
 
 impl Client {
@@ -42,7 +47,7 @@ impl Client {
     ///
     /// # Errors
     /// Where no thread can be made.
-    pub fn start(name: &'static str, host: &Host, target: SocketAddr, memory: Memory) -> Result<Self, DemoError> {
+    pub fn start(name: &str, host: &Host, target: SocketAddr, memory: Memory) -> Result<Self> {
         let (attempts, stop) = (Arc::<Mutex<Vec<Attempt>>>::default(), Arc::new(AtomicBool::new(false)));
         let (log, stopped, owner) = (Arc::clone(&attempts), Arc::clone(&stop), host.clone());
         // The runtime lives on a thread inside the host, so that every socket it opens is the host's.
@@ -52,12 +57,12 @@ impl Client {
             runtime.shutdown_background();
             Ok(())
         })?;
-        Ok(Self { name, attempts, stop, thread: Some(thread) })
+        Ok(Self { name: name.to_owned(), attempts, stop, thread: Some(thread) })
     }
 
     /// The name it was started with.
-    pub const fn name(&self) -> &'static str {
-        self.name
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// All finished attempts, in the order in which they finished.
@@ -80,9 +85,9 @@ async fn ask_on(host: &Host, target: SocketAddr, memory: Memory, log: &Arc<Mutex
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     while !stop.load(Ordering::Relaxed) {
         ticks.tick().await;
-        if let (Memory::Cleared, SocketAddr::V4(address)) = (memory, target) {
+        if memory == Memory::Cleared {
             // An entry that cannot be deleted makes this client no colder than the other: the figures then say so.
-            drop(host.forget_neighbour(super::LINK, *address.ip()));
+            drop(host.forget_neighbour(LINK, target.ip()));
         }
         let log = Arc::clone(log);
         tokio::spawn(async move {
@@ -108,5 +113,5 @@ async fn page(mut connection: TcpStream, target: SocketAddr) -> io::Result<Optio
     connection.write_all(request.as_bytes()).await?;
     let mut answer = String::new();
     connection.read_to_string(&mut answer).await?;
-    Ok(lab::http::page_of(&answer))
+    Ok(http::page_of(&answer).map(|page| page.trim().to_owned()))
 }

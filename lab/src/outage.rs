@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use lab::Moment;
+use crate::clock::Moment;
 
 /// Time between two requests of a client, and so the resolution of an outage.
 pub const PERIOD: Duration = Duration::from_millis(10);
@@ -32,12 +32,12 @@ pub enum Ending {
     Cut,
     /// No connection came about.
     Unconnected,
-    /// A page came from the server of this node.
+    /// A page came: what it says, without white space around it (the name of its server).
     Served(String),
 }
 
 impl Attempt {
-    /// The node whose server answered.
+    /// What the page said that came: which server answered.
     pub fn served_by(&self) -> Option<&str> {
         match &self.ending {
             Ending::Served(by) => Some(by),
@@ -74,6 +74,31 @@ pub fn is_settled(attempts: &[Attempt], after: Moment, old: &str) -> bool {
     later.sort_unstable_by_key(|attempt| std::cmp::Reverse(attempt.started));
     later.len() >= SETTLED_ATTEMPTS
         && later.iter().take(SETTLED_ATTEMPTS).all(|attempt| attempt.served_by().is_some_and(|by| by != old))
+}
+
+/// What a client saw between two moments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Report {
+    /// Requests that were begun.
+    pub requests: usize,
+    /// Those of them that were not answered.
+    pub failed: usize,
+    /// The longest time without an answer, less [`PERIOD`].
+    pub outage: Duration,
+    /// From the first moment to the end of the last request that failed; zero where none did.
+    pub recovered: Duration,
+}
+
+/// What a client saw between two moments; attempts that are not over by `to` are left out.
+pub fn report(attempts: &[Attempt], from: Moment, to: Moment) -> Report {
+    let within = || attempts.iter().filter(|attempt| (from..=to).contains(&attempt.started) && attempt.ended <= to);
+    let failed = || within().filter(|attempt| attempt.served_by().is_none());
+    Report {
+        requests: within().count(),
+        failed: failed().count(),
+        outage: outage(attempts, from, to),
+        recovered: failed().map(|attempt| attempt.ended.since(from)).max().unwrap_or_default(),
+    }
 }
 
 /// Whole milliseconds, rounded up: an outage is never made to look shorter.
@@ -151,6 +176,17 @@ mod tests {
         assert!(is_settled(&attempts, moment(0), "n1"));
         attempts.extend(steady(None, 800, 810));
         assert!(!is_settled(&attempts, moment(0), "n1"), "the latest was lost");
+    }
+
+    #[test]
+    fn a_report_counts_what_failed_and_when_it_was_over() {
+        let mut attempts = steady(Some("n1"), 0, 500);
+        attempts.extend(steady(None, 500, 700));
+        attempts.extend(steady(Some("n2"), 700, 1_000));
+        let seen = report(&attempts, moment(400), moment(995));
+        assert_eq!((seen.requests, seen.failed), (60, 20));
+        assert_eq!((seen.outage, seen.recovered), (Duration::from_millis(200), Duration::from_millis(291)));
+        assert_eq!(report(&steady(Some("n1"), 0, 500), moment(100), moment(480)).failed, 0);
     }
 
     #[test]
