@@ -4,12 +4,18 @@
 #![expect(
     clippy::indexing_slicing,
     clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::format_push_string,
     clippy::unwrap_used,
     reason = "a test fails by panicking, and may wait"
 )]
 
 #[path = "routers/bird.rs"]
 mod bird;
+#[path = "routers/interop.rs"]
+mod interop;
+#[path = "routers/silent.rs"]
+mod silent;
 #[path = "routers/speaker.rs"]
 mod speaker;
 
@@ -28,12 +34,17 @@ fn main() -> ExitCode {
     if let Err(status) = lab::privilege::enter_for_tests("announce-bgp routers") {
         return status;
     }
-    let trials = bird::TRIALS.iter().map(|(name, check)| {
+    let scenarios = [bird::TRIALS, interop::TRIALS, silent::TRIALS];
+    let trials = scenarios.into_iter().flatten().map(|(name, check)| {
         let check = *check;
         Trial::test(*name, move || check().map_err(|error| Failed::from(error.to_string())))
     });
     libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit_code()
 }
+
+/// `SIGSTOP` and `SIGCONT` on Linux.
+pub(crate) const STOP: i32 = 19;
+pub(crate) const CONTINUE: i32 = 18;
 
 pub(crate) type Scenario = (&'static str, fn() -> Checked);
 

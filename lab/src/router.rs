@@ -56,6 +56,11 @@ pub trait Router {
     /// Where it does not answer, or not so that it can be understood.
     fn routes(&self, family: u8) -> Result<Vec<Route>>;
 
+    /// Whether it takes IPv6 routes with a link-local next hop beside the global one.
+    fn takes_link_local_next_hops(&self) -> bool {
+        true
+    }
+
     /// Waits until its session with the peer is established, or is not.
     ///
     /// # Errors

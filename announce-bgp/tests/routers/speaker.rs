@@ -59,8 +59,18 @@ pub(crate) const fn timers(hold: u64, keepalive: u64) -> PeerTimers {
     PeerTimers { hold: Duration::from_secs(hold), keepalive: Duration::from_secs(keepalive) }
 }
 
+/// Peers of this node.
 pub(crate) fn config(peers: impl IntoIterator<Item = Peer>) -> BgpConfig {
-    let mut config = BgpConfig::new(NodeName::new("node1").unwrap(), EngineDefaults::Frr);
+    with_defaults(peers, EngineDefaults::Frr)
+}
+
+/// The same with the native engine's values.
+pub(crate) fn native(peers: impl IntoIterator<Item = Peer>) -> BgpConfig {
+    with_defaults(peers, EngineDefaults::Native)
+}
+
+fn with_defaults(peers: impl IntoIterator<Item = Peer>, defaults: EngineDefaults) -> BgpConfig {
+    let mut config = BgpConfig::new(NodeName::new("node1").unwrap(), defaults);
     config.peers = peers.into_iter().map(|peer| (Arc::clone(&peer.name), Arc::new(peer))).collect();
     config
 }
@@ -132,7 +142,7 @@ impl Speaker {
     }
 
     /// Waits until the last NOTIFICATION of a session tells these words.
-    pub(crate) fn wait_ending(&self, name: &str, words: &str, within: Duration) -> Checked {
+    pub(crate) fn wait_notification(&self, name: &str, words: &str, within: Duration) -> Checked {
         let told = || self.view(name).last_notification.is_some_and(|ending| ending.contains(words)).then_some(());
         let told = wait_until(within, &format!("an ending with {words:?}"), told);
         Ok(told.map_err(|error| format!("{error}: {:?}", self.view(name)))?)

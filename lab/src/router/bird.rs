@@ -37,14 +37,13 @@ impl Bird {
             ended = bird.process.poll().ok().flatten();
             (ended.is_some() || bird.ask("show status").is_ok()).then_some(())
         });
-        match ended {
-            Some(status) => Err(Error::Exit {
-                command: "bird".into(),
-                status: status.to_string(),
-                log: format!("{}{}", bird.process.stdout(), bird.process.stderr()),
-            }),
-            None => answers.map(|()| bird),
+        if ended.is_none() {
+            return answers.map(|()| bird);
         }
+        // It says on its way out what it did not like.
+        let output = bird.process.output(ANSWER_WITHIN)?;
+        let log = format!("{}{}", output.stdout, output.stderr);
+        Err(Error::Exit { command: output.command, status: output.status.to_string(), log })
     }
 
     /// Its answer to a command such as `show protocols`, without the numbers of the lines.

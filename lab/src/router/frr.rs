@@ -1,7 +1,12 @@
-//! FRR: zebra and bgpd, asked over bgpd's VTY socket.
+//! FRR: zebra, which tells of links, and bgpd, asked over bgpd's VTY socket.
+//!
+//! zebra runs as FRR's own user alone. In a user namespace, where there is no such user, bgpd runs without it: then it knows no links, and
+//! refuses IPv6 routes whose next hop has a link-local address ([`Router::takes_link_local_next_hops`]).
 
 use std::io::{Read, Write};
+use std::os::unix::fs::chown;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
@@ -20,40 +25,42 @@ const DAEMONS: &str = "/usr/lib/frr";
 pub struct Frr {
     /// bgpd, for signals.
     pub bgpd: Process,
-    /// zebra, which tells bgpd of links.
-    pub zebra: Process,
+    zebra: Option<Process>,
     folder: RunFolder,
 }
 
 impl Frr {
-    /// Starts both daemons in a host, bgpd with this configuration.
+    /// Starts it in a host, bgpd with this configuration.
     ///
     /// # Errors
-    /// Where they cannot be started.
+    /// Where it cannot be started.
     pub fn start(host: &Host, config: &str) -> Result<Self> {
         let folder = RunFolder::new("frr")?;
-        let daemon = |name: &str, text: &str, more: &[&str]| -> Result<Process> {
-            let config = folder.write(&format!("{name}.conf"), text)?;
-            let mut command = Command::new(format!("{DAEMONS}/{name}"));
-            // Whatever it is run as, that it stays.
-            command.arg("-S").arg("-f").arg(config).arg("-i").arg(folder.path(&format!("{name}.pid")));
-            command.arg("-z").arg(folder.path("zserv.api")).arg("--vty_socket").arg(folder.folder());
-            command.args(["-A", "127.0.0.1", "-P", "0", "--log", "stdout"]).args(more);
-            host.spawn(command)
+        let zebra = match own_user() {
+            Some((user, group)) if chown(folder.folder(), Some(user), Some(group)).is_ok() => {
+                let zebra = host.spawn(daemon(&folder, "zebra", "hostname zebra\n")?)?;
+                let is_there = || folder.path("zserv.api").exists().then_some(());
+                wait_until(START_WITHIN, "zebra to start", is_there)?;
+                Some(zebra)
+            }
+            _ => None,
         };
-        let zebra = daemon("zebra", "hostname zebra\n", &[])?;
-        let is_there = || folder.path("zserv.api").exists().then_some(());
-        wait_until(START_WITHIN, "zebra to start", is_there)?;
-        let bgpd = daemon("bgpd", config, &[])?;
-        let frr = Self { bgpd, zebra, folder };
-        let answers = wait_until(START_WITHIN, "bgpd to start", || frr.ask("show version").ok());
-        answers.map_err(|error| {
-            Error::system(
-                format!("starting bgpd: {}{}", frr.bgpd.stdout(), frr.bgpd.stderr()),
-                std::io::Error::other(error),
-            )
-        })?;
-        Ok(frr)
+        let mut command = daemon(&folder, "bgpd", config)?;
+        if zebra.is_none() {
+            command.args(["-S", "-Z"]);
+        }
+        let mut frr = Self { bgpd: host.spawn(command)?, zebra, folder };
+        let mut ended = None;
+        let answers = wait_until(START_WITHIN, "bgpd to start", || {
+            ended = frr.bgpd.poll().ok().flatten();
+            (ended.is_some() || frr.ask("show version").is_ok()).then_some(())
+        });
+        if ended.is_none() {
+            return answers.map(|()| frr);
+        }
+        let output = frr.bgpd.output(ANSWER_WITHIN)?;
+        let log = format!("{}{}", output.stdout, output.stderr);
+        Err(Error::Exit { command: output.command, status: output.status.to_string(), log })
     }
 
     /// bgpd's answer to a command of its enable mode.
@@ -89,6 +96,10 @@ impl Frr {
 }
 
 impl Router for Frr {
+    fn takes_link_local_next_hops(&self) -> bool {
+        self.zebra.is_some()
+    }
+
     fn is_established(&self, peer: &str) -> Result<bool> {
         let answer = self.ask_json(&format!("show bgp neighbors {peer} json"))?;
         Ok(answer.pointer(&format!("/{peer}/bgpState")).and_then(Value::as_str) == Some("Established"))
@@ -106,6 +117,22 @@ impl Router for Frr {
         routes.sort();
         Ok(routes)
     }
+}
+
+fn daemon(folder: &RunFolder, name: &str, text: &str) -> Result<Command> {
+    let config = folder.write(&format!("{name}.conf"), text)?;
+    let mut command = Command::new(Path::new(DAEMONS).join(name));
+    command.arg("-f").arg(config).arg("-i").arg(folder.path(&format!("{name}.pid")));
+    command.arg("-z").arg(folder.path("zserv.api")).arg("--vty_socket").arg(folder.folder());
+    command.args(["-A", "127.0.0.1", "-P", "0", "--log", "stdout"]);
+    Ok(command)
+}
+
+/// User and group that FRR's package has made.
+fn own_user() -> Option<(u32, u32)> {
+    let users = std::fs::read_to_string("/etc/passwd").ok()?;
+    let mut fields = users.lines().find(|line| line.starts_with("frr:"))?.split(':').skip(2);
+    Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
 }
 
 fn read_path(prefix: &str, path: &Value) -> Route {
