@@ -38,6 +38,10 @@ fn main() -> ExitCode {
         trial("nothing_is_announced_before_it_is_durable", single::nothing_is_announced_before_it_is_durable),
         trial("kills_at_any_moment_change_no_recorded_address", single::kills_change_no_recorded_address),
         trial("only_the_owner_holds_the_address", several::only_the_owner_holds_the_address),
+        trial(
+            "of_two_nodes_the_survivor_serves_a_client_that_does_not_ask_anew",
+            several::of_two_nodes_the_survivor_serves_a_client_that_does_not_ask_anew,
+        ),
         trial("a_daemon_that_was_away_changes_nothing", several::a_daemon_that_was_away_changes_nothing),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()

@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::fs;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::process::Command;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lab::Process;
+use lab::http::{self, Server};
 
 use super::rig::{Checked, Rig, SOON, check, held, objects, wait};
 
@@ -112,4 +114,31 @@ pub(crate) fn only_the_owner_holds_the_address() -> Checked {
     check(daemons[owner].wait(SOON)?.success(), "the owner did not end well")?;
     let after = wait("each address on another node", look, each_once)?;
     check(after[owner].is_empty(), "the node that stopped still holds addresses")
+}
+
+// [OWN-2], [OWN-33]: no ARP is heard on a segment whose hosts know each other, and a client that has an entry asks nobody.
+pub(crate) fn of_two_nodes_the_survivor_serves_a_client_that_does_not_ask_anew() -> Checked {
+    let rig = Rig::new("pair", 2)?;
+    let nodes = ["n1", "n2"];
+    for node in nodes {
+        rig.write(node, &objects("198.51.100.10", ["web"]))?;
+    }
+    let everywhere = SocketAddr::from(([0, 0, 0, 0], 80));
+    let _servers =
+        rig.nodes.iter().map(|node| Server::start(node, everywhere, node.name())).collect::<Result<Vec<_>, _>>()?;
+    let mut daemons = (0..2).map(|number| start(&rig, number)).collect::<Result<Vec<_>, _>>()?;
+    let service = SocketAddr::from(([198, 51, 100, 10], 80));
+    let fetch = || Ok(http::get_from(&rig.client, service, Duration::from_millis(100)).unwrap_or_default());
+    let first = wait("the first page", fetch, |page| !page.is_empty())?;
+    // Long enough for the bursts of the beginning, which are ARP, to be over.
+    thread::sleep(Duration::from_secs(8));
+    let owner = nodes.iter().position(|node| *node == first).ok_or("the page is of no node")?;
+    daemons[owner].kill()?;
+    let mut command = Command::new("ip");
+    command.args(["link", "set", "eth0", "down"]);
+    check(rig.nodes[owner].run(command, SOON)?.status.success(), "the link stays up")?;
+    let killed = Instant::now();
+    wait("the other's page", fetch, |page| *page == nodes[1 - owner])?;
+    let outage = killed.elapsed();
+    check(outage < Duration::from_secs(3), format!("{outage:?} until the survivor answered"))
 }

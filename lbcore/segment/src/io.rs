@@ -11,8 +11,10 @@
 mod announcer;
 mod carrier;
 mod driver;
+mod ear;
 mod eligibility;
 mod links;
+mod open_link;
 mod protocol;
 mod socket;
 mod status;

@@ -54,6 +54,8 @@ struct Link {
     settled_at: Timestamp,
     /// When any frame of another host was last received ([OWN-33]).
     last_foreign: Option<Timestamp>,
+    /// When any neighbour was last asked for.
+    asked_at: Option<Timestamp>,
     next_heartbeat: Timestamp,
     last_heartbeat: Option<Timestamp>,
     /// Members were heard here since it came up.
@@ -250,6 +252,7 @@ impl Ownership {
             mac,
             settled_at,
             last_foreign: None,
+            asked_at: None,
             next_heartbeat: now,
             last_heartbeat: None,
             heard_members: false,
@@ -321,7 +324,8 @@ impl Ownership {
         for member in self.members.values_mut().filter(|member| !member.judged_silent) {
             member.excused_at = Some(now);
         }
-        self.suspend_all();
+        let last_heard = self.links.values().filter_map(|link| link.last_heartbeat).max();
+        self.suspend_all(last_heard.unwrap_or(now));
         self.settle(now);
     }
 

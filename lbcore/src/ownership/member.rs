@@ -155,6 +155,17 @@ pub(crate) struct Member {
     pub(crate) told_alive: bool,
     /// Its silence has reached the timeout, and its groups were looked at for that.
     pub(crate) judged_silent: bool,
+    /// Whether what it says of itself vouches for the claims kept of it.
+    pub(crate) claims_age: ClaimsAge,
+}
+
+/// Of when the claims kept of a member are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ClaimsAge {
+    /// It claims them.
+    Current,
+    /// They are from before a silence of it, and it may have given them up meanwhile.
+    Outdated,
 }
 
 /// When a digest was heard, and the frame that told it.
@@ -198,6 +209,7 @@ impl Member {
             relayed: BTreeMap::new(),
             told_alive: false,
             judged_silent: false,
+            claims_age: ClaimsAge::Current,
         }
     }
 
@@ -278,6 +290,9 @@ impl Member {
         }
         self.keys.clone_from(&heartbeat.keys);
         self.claims_told = heartbeat.claims;
+        if self.claims.digest() == heartbeat.claims {
+            self.claims_age = ClaimsAge::Current;
+        }
         self.assignments_told = heartbeat.assignments;
         fresh
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use lbcore::ownership::event::{LossCause, TakeCause};
 use lbcore::ownership::{Assignment, Event};
 
-use crate::segment::{Carriage, LINK, Setup, address};
+use crate::segment::{Carriage, Gateway, LINK, Segment, Setup, address};
 use crate::{for_seeds, ms, settled};
 
 // [OWN-3], [OWN-50]: stopped for less than anybody notices: it listens for one timeout, then resumes under its own epoch.
@@ -99,12 +99,8 @@ fn a_node_that_was_cut_off_yields_at_once_when_it_is_back() {
 #[test]
 fn no_heartbeat_goes_out_before_every_responder_of_the_link_runs() {
     for_seeds(|seed| {
-        let mut segment = crate::segment::Segment::idle(Setup {
-            seed,
-            nodes: 2,
-            stack: crate::segment::Stack::Dual,
-            ..Setup::default()
-        });
+        let mut segment =
+            Segment::idle(Setup { seed, nodes: 2, stack: crate::segment::Stack::Dual, ..Setup::default() });
         segment.start(0);
         segment.stall(1, Some(lbcore::family::IpFamily::V6));
         segment.start(1);
@@ -162,11 +158,80 @@ fn assignments_of_a_member_are_known_to_the_others_and_to_who_comes_late() {
 #[test]
 fn a_hub_says_that_it_listens_until_the_segment_was_heard_for_a_timeout() {
     for_seeds(|seed| {
-        let mut segment = crate::segment::Segment::idle(Setup { seed, nodes: 1, ..Setup::default() });
+        let mut segment = Segment::idle(Setup { seed, nodes: 1, ..Setup::default() });
         segment.start(0);
         segment.run(ms(650));
         assert_eq!(segment.with_hub(0, lbcore::ownership::Hub::is_listening), Some(true));
         segment.run(ms(100));
         assert_eq!(segment.with_hub(0, lbcore::ownership::Hub::is_listening), Some(false));
+    });
+}
+
+/// Two nodes, and a gateway that answers whoever asks.
+fn pair(seed: u64) -> Segment {
+    settled(Setup { seed, nodes: 2, gateway: Gateway::Present, ..Setup::default() })
+}
+
+// [OWN-3], [OWN-34]: the successor hears no member, so its claim has epoch 0; it answers all the same, and keeps what it has.
+#[test]
+fn of_two_nodes_the_one_whose_link_was_cut_comes_back_as_standby() {
+    for_seeds(|seed| {
+        let mut segment = pair(seed);
+        let owner = segment.owner(0).unwrap();
+        let other = 1 - owner;
+        let cut = segment.now();
+        segment.link(owner, Carriage::Down);
+        segment.run(ms(3_000 + seed % 16 * 25));
+        assert_eq!(segment.owner(0), Some(other));
+        assert!(segment.longest_gap_since(cut) < ms(1_000), "{:?}", segment.longest_gap_since(cut));
+        let healed = segment.now();
+        segment.link(owner, Carriage::Up);
+        segment.run(ms(4_000));
+        assert_eq!(segment.owner(0), Some(other), "no second move");
+        assert!(segment.longest_gap_since(healed) < ms(50), "{:?}", segment.longest_gap_since(healed));
+        segment.assert_never_two(ms(0), "heal");
+    });
+}
+
+// [OWN-3], [OWN-50]
+#[test]
+fn of_two_nodes_the_one_that_was_stopped_comes_back_as_standby() {
+    for_seeds(|seed| {
+        let mut segment = pair(seed);
+        let owner = segment.owner(0).unwrap();
+        segment.pause(owner, ms(3_000 + seed % 16 * 25));
+        segment.run(ms(2_900));
+        assert_eq!(segment.owner(0), Some(1 - owner));
+        let woken = segment.now();
+        segment.run(ms(4_000));
+        assert_eq!(segment.owner(0), Some(1 - owner), "no second move");
+        assert!(segment.longest_gap_since(woken) < ms(50), "{:?}", segment.longest_gap_since(woken));
+        segment.assert_never_two(ms(0), "stop");
+    });
+}
+
+// [OWN-50]: nobody else is there to take it.
+#[test]
+fn a_node_that_is_alone_goes_on_after_a_long_stop() {
+    for_seeds(|seed| {
+        let mut segment = settled(Setup { seed, nodes: 1, ..Setup::default() });
+        segment.pause(0, ms(3_000));
+        segment.run(ms(4_500));
+        assert_eq!(segment.owner(0), Some(0));
+    });
+}
+
+// [OWN-2], [OWN-33]: on a quiet segment a neighbour is asked, and its answer proves that this node hears.
+#[test]
+fn of_two_nodes_the_survivor_answers_within_a_second_and_in_every_quiet_while_after() {
+    for_seeds(|seed| {
+        let mut segment = pair(seed);
+        let owner = segment.owner(0).unwrap();
+        let killed = segment.now();
+        segment.kill(owner);
+        segment.link(owner, Carriage::Down);
+        segment.run(ms(10_000));
+        assert_eq!(segment.owner(0), Some(1 - owner));
+        assert!(segment.longest_gap_since(killed) < ms(1_000), "{:?}", segment.longest_gap_since(killed));
     });
 }

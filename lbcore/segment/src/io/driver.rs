@@ -15,15 +15,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use lbcore::announce::AnnouncementKey;
 use lbcore::link::LinkIndex;
-use lbcore::ownership::{CarrierId, Effect, Hub, LinkEvent};
+use lbcore::ownership::{CarrierId, Effect, Hub, LinkEvent, Sighting};
 use lbcore::time::Timestamp;
 use tokio::sync::watch;
 use tracing::{debug, info, trace, warn};
 
 use super::carrier::{LinkCarrier, WakeUps};
+use super::ear::Ears;
 use super::links::{LinkWatch, UsableLink};
+use super::open_link::{OpenLink, Queue};
 use super::protocol::{Handled, Ports, Protocol};
-use super::socket::{self, PacketSocket, Priority};
+use super::socket::{self, Priority};
 use super::status::StatusBoard;
 use crate::bursts::Bursts;
 use crate::counters::Counters;
@@ -59,26 +61,13 @@ pub enum ThreadPriority {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stale;
 
-/// Which of a link's two sockets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Queue {
-    Answers,
-    Members,
-}
-
 /// What the thread waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
     WakeUps,
     Links,
     Frames(LinkIndex, Queue),
-}
-
-#[derive(Debug)]
-struct OpenLink<A> {
-    facts: UsableLink<A>,
-    answers: PacketSocket,
-    members: Arc<PacketSocket>,
+    Ear(LinkIndex),
 }
 
 /// What the thread is given.
@@ -107,6 +96,7 @@ pub(super) struct Driver<P: Protocol> {
     ports: Ports,
     bursts: Bursts<P::Address>,
     links: BTreeMap<LinkIndex, OpenLink<P::Address>>,
+    ears: Ears,
     /// When links that could not be opened, or a failed netlink socket, are tried again.
     retry_at: Option<Timestamp>,
     /// When the protocol wants to ask the kernel again for what it refused.
@@ -122,6 +112,7 @@ impl<P: Protocol> Driver<P> {
             ports: P::ports(parts.port),
             bursts: Bursts::with_interval(parts.gratuitous_interval),
             links: BTreeMap::new(),
+            ears: Ears::new(P::FAMILY),
             retry_at: None,
             protocol_retry_at: None,
             buffer: vec![0; BUFFER],
@@ -172,6 +163,7 @@ impl<P: Protocol> Driver<P> {
         }
         self.follow_links(ready);
         self.retry_protocol();
+        self.listen(ready);
         // Claims first: an address that another has taken is not answered for once more.
         self.receive(ready, Queue::Members)?;
         self.parts.hub.handle_timeout(socket::now());
@@ -205,6 +197,10 @@ impl<P: Protocol> Driver<P> {
             sources.extend([Source::Frames(*link, Queue::Answers), Source::Frames(*link, Queue::Members)]);
             polled.extend([socket::readable(&open.answers), socket::readable(open.members.as_ref())]);
         }
+        for (link, ear) in self.ears.sockets() {
+            sources.push(Source::Ear(link));
+            polled.push(socket::readable(ear));
+        }
         if let Err(error) = socket::wait(&mut polled, sleep) {
             warn!(%error, "waiting for frames failed");
         }
@@ -229,6 +225,17 @@ impl<P: Protocol> Driver<P> {
         }
     }
 
+    fn listen(&mut self, ready: &[Source]) {
+        for source in ready {
+            if let Source::Ear(link) = *source
+                && let Some(mac) = self.ears.heard(link)
+            {
+                let sighting = Sighting { mac, address: None, probed: None };
+                self.parts.hub.handle_sighting(socket::now(), self.parts.id, link, sighting);
+            }
+        }
+    }
+
     fn receive(&mut self, ready: &[Source], port: Queue) -> Result<(), Stale> {
         for source in ready {
             if let Source::Frames(link, of) = *source
@@ -246,11 +253,7 @@ impl<P: Protocol> Driver<P> {
     fn receive_on(&mut self, link: LinkIndex, port: Queue, buffer: &mut [u8]) -> Result<(), Stale> {
         for _ in 0..MAX_FRAMES {
             let Some(open) = self.links.get(&link) else { return Ok(()) };
-            let received = match port {
-                Queue::Answers => open.answers.receive(buffer),
-                Queue::Members => open.members.receive(buffer),
-            };
-            match received {
+            match open.queue(port).receive(buffer) {
                 Ok(Some(length)) => self.handle_frame(link, buffer.get(..length).unwrap_or_default())?,
                 Ok(None) => return Ok(()),
                 // Told once when a link goes down; the socket works on, and netlink says the rest.
@@ -311,6 +314,7 @@ impl<P: Protocol> Driver<P> {
                 Ok(())
             }
             Effect::ProbeNeighbors { link } => {
+                self.ears.open(link);
                 self.protocol.probes_of_neighbors(link).iter().try_for_each(|probe| self.send_probe(link, probe))
             }
             Effect::Activate { address, .. }
@@ -436,14 +440,13 @@ impl<P: Protocol> Driver<P> {
     }
 
     fn open(&mut self, link: LinkIndex, facts: UsableLink<P::Address>) {
-        let opened = open_sockets(link, &self.ports).and_then(|sockets| {
+        let opened = OpenLink::open(link, &facts, &self.ports).and_then(|open| {
             self.protocol.open_link(link, &facts)?;
-            Ok(sockets)
+            Ok(open)
         });
         match opened {
-            Ok((answers, members)) => {
-                let members = Arc::new(members);
-                self.links.insert(link, OpenLink { facts: facts.clone(), answers, members });
+            Ok(open) => {
+                self.links.insert(link, open);
                 self.announce_on(link, facts);
             }
             Err(error) => {
@@ -473,6 +476,7 @@ impl<P: Protocol> Driver<P> {
         if let Some(open) = self.links.remove(&link) {
             info!(protocol = P::NAME, link = %open.facts.name, index = %link, "link is not announced on any more");
             self.parts.carrier.close(link);
+            self.ears.close(link);
             self.protocol.close_link(link);
             self.parts.hub.handle_link(socket::now(), self.parts.id, &LinkEvent::Down { link });
         }
@@ -491,8 +495,4 @@ impl<P: Protocol> Driver<P> {
 enum Sent {
     Yes,
     No,
-}
-
-fn open_sockets(link: LinkIndex, ports: &Ports) -> io::Result<(PacketSocket, PacketSocket)> {
-    Ok((PacketSocket::open(link, &ports.answers)?, PacketSocket::open(link, &ports.members)?))
 }

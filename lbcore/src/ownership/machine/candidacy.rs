@@ -11,6 +11,7 @@ use crate::election;
 use crate::link::LinkIndex;
 use crate::ownership::claims::{Claim, ClaimOrder, ClaimState};
 use crate::ownership::frame::MOST_ADDRESSES;
+use crate::ownership::member::ClaimsAge;
 use crate::ownership::{BootId, ReturnPolicy};
 use crate::service::NodeName;
 use crate::time::Timestamp;
@@ -73,6 +74,7 @@ impl Ownership {
                 let is_deaf = self.is_deaf(member, claim.epoch);
                 let evidence = member.deaf_since.filter(|_| is_deaf).or_else(|| member.evidence())?;
                 let direct = member.is_present(self.now, timeout);
+                let is_outdated = direct && member.claims_age == ClaimsAge::Outdated;
                 Some(Foreign {
                     boot_id,
                     name: member.name.clone(),
@@ -80,7 +82,7 @@ impl Ownership {
                     state: claim.state,
                     epoch: claim.epoch,
                     hears_us: member.is_mutual(self.now, timeout) || !direct || self.relays(boot_id),
-                    alive: !is_deaf && self.now.since(evidence) < timeout,
+                    alive: !is_deaf && !is_outdated && self.now.since(evidence) < timeout,
                     is_deaf,
                     evidence,
                     addresses: Arc::clone(&claim.addresses),

@@ -89,8 +89,9 @@ pub(super) enum State {
     Active { since: Timestamp, epoch: u64 },
     /// This node answers until a successor has claimed, at the longest until then.
     Releasing { since: Timestamp, epoch: u64, until: Timestamp, because: Release },
-    /// This node owned it when its authority ran out or its links went; it does not answer ([OWN-50]).
-    Suspended { epoch: u64 },
+    /// This node owned it when its authority ran out or its links went; it does not answer ([OWN-50]). `lost_at` is when it was last
+    /// heard, until it is judged whether others noticed; `held` is whether it still claims the group, as one does whom nobody missed.
+    Suspended { epoch: u64, lost_at: Option<Timestamp>, held: bool },
     /// A stranger answers for an address of it ([OWN-40]).
     InUse { holder: MacAddr, next_probe: Timestamp, silent_probes: u8 },
 }

@@ -6,7 +6,7 @@ use crate::announce::GroupKey;
 use crate::link::{LinkIndex, MacAddr};
 use crate::ownership::claims::Claim;
 use crate::ownership::frame::{self, Assignments, Body, Claims, Frame, FrameError, Heartbeat, More, Table};
-use crate::ownership::member::{Arrival, Member, Newness};
+use crate::ownership::member::{Arrival, ClaimsAge, Member, Newness};
 use crate::ownership::{BootId, Destination, Event};
 use crate::service::NodeName;
 use crate::time::Timestamp;
@@ -121,12 +121,13 @@ impl Ownership {
         let Some(member) = self.members.get_mut(&boot_id) else { return };
         let was_synced = member.is_synced();
         let (was_mutual, was_deaf) = (member.is_mutual(now, timeout), member.judged_deaf.is_some());
+        let age_before = member.claims_age;
         let fresh = member.take_heartbeat(arrival, heartbeat, own, &self.sent, timeout);
         if member.is_synced() != was_synced {
             // The table may have come before the heartbeat that calls it whole: nothing else will tell the host.
             self.members_version += 1;
         }
-        if was_deaf && member.judged_deaf.is_none() {
+        if (was_deaf && member.judged_deaf.is_none()) || age_before != member.claims_age {
             self.touch_claims_of(boot_id);
         }
         if let Some(link) = self.links.get_mut(&arrival.link) {
@@ -210,6 +211,19 @@ impl Ownership {
             member.judged_silent = false;
             self.members_version += 1;
             self.touch_claims_of(boot_id);
+            self.announce_what_it_claimed(boot_id);
+        }
+    }
+
+    /// A heal: what this node answers for and the member answered for before is announced again ([OWN-31]).
+    fn announce_what_it_claimed(&mut self, boot_id: BootId) {
+        let Some(member) = self.members.get(&boot_id) else { return };
+        let claimed: Vec<GroupKey> =
+            member.claims.iter().filter(|claim| claim.answers()).flat_map(|claim| self.groups_of(claim)).collect();
+        for key in claimed {
+            if let Some(group) = self.groups.get_mut(&key).filter(|group| group.answers()) {
+                group.announce_again = true;
+            }
         }
     }
 
@@ -339,6 +353,11 @@ impl Ownership {
         }
         for claim in claims.claims {
             self.take_claim(owner, &claim);
+        }
+        if let Some(member) = self.members.get_mut(&owner)
+            && core::mem::replace(&mut member.claims_age, ClaimsAge::Current) == ClaimsAge::Outdated
+        {
+            self.touch_claims_of(owner);
         }
         // Whoever was in step and takes a change stays in step; the next heartbeat tells whether something was missed.
         if in_step && let Some(member) = self.members.get_mut(&owner) {

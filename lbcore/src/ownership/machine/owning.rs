@@ -41,7 +41,7 @@ impl Ownership {
         match obstacle {
             Some(Obstacle::Withheld(Withheld::NoLink)) => {
                 if self.links.is_empty() {
-                    return self.enter(key, State::Suspended { epoch });
+                    return self.enter(key, State::Suspended { epoch, lost_at: Some(now), held: true });
                 }
                 return self.lose(key, LossCause::NoLink, State::Standby);
             }
@@ -173,24 +173,37 @@ impl Ownership {
         key: GroupKey,
         group: &Group,
         foreign: &[Foreign],
-        epoch: u64,
+        (epoch, lost_at, held): (u64, Option<Timestamp>, bool),
     ) {
-        match self.settled_at(group) {
-            None if self.links.is_empty() => return self.schedule(key, None),
+        let settled_at = self.settled_at(group);
+        if settled_at.is_none() && self.links.is_empty() {
+            return self.schedule(key, None);
+        }
+        if let Some(lost_at) = lost_at {
+            // Away for a timeout: others noticed and may have taken it. A claim of before would take it back from one that answers.
+            let held = held && now.since(lost_at) < self.timeout();
+            return self.enter(key, State::Suspended { epoch, lost_at: None, held });
+        }
+        match settled_at {
             None => return self.lose(key, LossCause::NoLink, State::Standby),
             Some(at) if at > now => return self.schedule(key, Some(at)),
             Some(_) => {}
         }
         let own = self.own_order(key, group, epoch);
-        if foreign.iter().any(|other| other.alive && other.order > own) {
+        let taken = |other: &Foreign| other.order > own || (!held && other.state == ClaimState::Active);
+        if foreign.iter().any(|other| other.alive && taken(other)) {
             return self.lose(key, LossCause::Stalled, State::Standby);
         }
         if self.holds_for_unread(now, key) {
             // Somebody may have taken it meanwhile and not have told yet.
             return self.schedule(key, Some(now + self.period() / 4));
         }
-        self.tell(Event::Took { group: key, epoch, cause: TakeCause::Resumed });
-        self.enter(key, State::Active { since: now, epoch });
+        if held {
+            self.tell(Event::Took { group: key, epoch, cause: TakeCause::Resumed });
+            self.enter(key, State::Active { since: now, epoch });
+        } else {
+            self.take(now, key, TakeCause::Resumed);
+        }
         self.claim_again(key);
     }
 }

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use crate::announce::GroupKey;
 use crate::family::IpFamily;
 use crate::link::LinkIndex;
-use crate::ownership::member::Member;
+use crate::ownership::member::{ClaimsAge, Member};
 use crate::ownership::{BootId, Effect, Event};
 use crate::time::Timestamp;
 
@@ -74,10 +74,24 @@ impl Link {
 }
 
 impl Ownership {
-    /// Once a tick: where a link fell silent or has been listened to after a silence, every group is looked at.
+    /// Once a tick: where a link fell silent or has been listened to after a silence, every group is looked at. Half-way to the
+    /// silence somebody is asked: a quiet segment is no dead one.
     pub(super) fn check_link_silence(&mut self, now: Timestamp) {
         let timeout = self.timeout();
         let mut changed = false;
+        let quiet: Vec<LinkIndex> = self
+            .links
+            .iter()
+            .filter(|(_, link)| {
+                link.silence == LinkSilence::None
+                    && link.heard_since_silence
+                    && link.last_foreign.is_some_and(|at| now.since(at) >= timeout / 2)
+            })
+            .map(|(index, _)| *index)
+            .collect();
+        for index in quiet {
+            self.ask_neighbors(now, index);
+        }
         for link in self.links.values_mut() {
             let before = link.silence;
             link.silence = match link.silence {
@@ -253,6 +267,7 @@ impl Ownership {
         for boot_id in died {
             let Some(member) = self.members.get_mut(&boot_id) else { continue };
             member.judged_silent = true;
+            member.claims_age = ClaimsAge::Outdated;
             let was_told = core::mem::take(&mut member.told_alive);
             let name = member.name.clone();
             self.members_version += 1;
@@ -283,11 +298,21 @@ impl Ownership {
                 self.effect(carrier, Effect::Probe { address, link });
             }
         }
-        let Some(record) = self.links.get(&link) else { return };
-        if record.last_foreign.is_none_or(|at| now.since(at) > self.config.timings.period)
-            && let Some(carrier) = record.carriers.first().copied()
-        {
-            self.effect(carrier, Effect::ProbeNeighbors { link });
+        self.ask_neighbors(now, link);
+    }
+
+    /// Asks for any neighbour where nothing was heard for a period; once for each time that nothing is ([OWN-33]).
+    fn ask_neighbors(&mut self, now: Timestamp, index: LinkIndex) {
+        let period = self.period();
+        let Some(link) = self.links.get_mut(&index) else { return };
+        let quiet = link.last_foreign.is_none_or(|at| now.since(at) > period);
+        let asked = link.asked_at.is_some_and(|asked| link.last_foreign.is_none_or(|heard| heard < asked));
+        if !quiet || asked {
+            return;
+        }
+        if let Some(carrier) = link.carriers.first().copied() {
+            link.asked_at = Some(now);
+            self.effect(carrier, Effect::ProbeNeighbors { link: index });
         }
     }
 

@@ -58,7 +58,9 @@ impl Ownership {
                 let releasing = (*since, *epoch, *until, *because);
                 self.step_releasing(now, key, &group, &foreign, obstacle.as_ref(), releasing);
             }
-            State::Suspended { epoch } => self.step_suspended(now, key, &group, &foreign, *epoch),
+            State::Suspended { epoch, lost_at, held } => {
+                self.step_suspended(now, key, &group, &foreign, (*epoch, *lost_at, *held));
+            }
             State::InUse { next_probe, silent_probes, holder } => {
                 if obstacle.is_some() || foreign.iter().any(|other| other.alive) {
                     self.enter(key, State::Standby);
@@ -255,7 +257,7 @@ impl Ownership {
         }
     }
 
-    fn take(&mut self, now: Timestamp, key: GroupKey, cause: TakeCause) {
+    pub(super) fn take(&mut self, now: Timestamp, key: GroupKey, cause: TakeCause) {
         let mutual = self.mutual_members() > 0;
         let Some(group) = self.groups.get_mut(&key) else { return };
         let epoch = if mutual { group.known_epoch.saturating_add(1) } else { 0 };
@@ -278,11 +280,12 @@ impl Ownership {
         self.enter(key, next);
     }
 
-    pub(super) fn suspend_all(&mut self) {
+    /// Stops answering for everything; this node was last heard then.
+    pub(super) fn suspend_all(&mut self, last_heard: Timestamp) {
         let owned: Vec<(GroupKey, u64)> =
             self.groups.iter().filter_map(|(key, group)| group.answered_epoch().map(|epoch| (*key, epoch))).collect();
         for (key, epoch) in owned {
-            self.enter(key, State::Suspended { epoch });
+            self.enter(key, State::Suspended { epoch, lost_at: Some(last_heard), held: true });
         }
         self.touched.extend(self.groups.keys().copied());
     }
@@ -320,11 +323,17 @@ impl Ownership {
         let probed = matches!(group.state, State::Probing { .. });
         group.state = state;
         let told = match &group.state {
-            State::Active { epoch, .. } | State::Suspended { epoch } => Some((ClaimState::Active, *epoch)),
+            State::Active { epoch, .. } | State::Suspended { epoch, held: true, .. } => {
+                Some((ClaimState::Active, *epoch))
+            }
             State::Releasing { epoch, .. } => Some((ClaimState::Releasing, *epoch)),
             // Whoever probes says so: of two that probe at once the better placed goes on.
             State::Probing { .. } => Some((ClaimState::Standby, group.known_epoch)),
-            State::Pending | State::Standby | State::Waiting { .. } | State::InUse { .. } => None,
+            State::Pending
+            | State::Standby
+            | State::Waiting { .. }
+            | State::Suspended { held: false, .. }
+            | State::InUse { .. } => None,
         };
         match told {
             Some((state, epoch)) => self.claim(key, state, epoch),
