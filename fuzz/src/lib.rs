@@ -3,6 +3,8 @@
 //!
 //! A target fails by panicking: in the code under test, or because something that must hold of every input did not.
 
+mod bgp;
+
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -16,6 +18,8 @@ use lbcore::ownership::key::{KeyId, MemberKeys};
 use lbcore::ownership::{BootId, Carrier, Destination, Hub, HubConfig, LinkEvent};
 use lbcore::service::NodeName;
 use lbcore::time::Timestamp;
+
+pub use bgp::{bgp_notification, bgp_open, bgp_route_refresh, bgp_session, bgp_stream, bgp_update};
 
 const LINK: LinkIndex = LinkIndex::new(2);
 const MAC: MacAddr = MacAddr::new([2, 0, 0, 0, 0, 1]);
@@ -86,24 +90,27 @@ pub fn member_frame(octets: &[u8]) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::fs;
     use std::path::Path;
 
     use super::*;
 
-    /// Every file of a target's corpus, whole and cut at each octet.
-    fn replay(target: &str, run: fn(&[u8])) {
+    /// Every file of a target's corpus.
+    pub(crate) fn inputs(target: &str) -> Vec<Vec<u8>> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
-        let mut inputs = 0;
-        for entry in fs::read_dir(folder).unwrap() {
-            let octets = fs::read(entry.unwrap().path()).unwrap();
+        fs::read_dir(folder).unwrap().map(|entry| fs::read(entry.unwrap().path()).unwrap()).collect()
+    }
+
+    /// Every file of a target's corpus, whole and cut at each octet.
+    pub(crate) fn replay(target: &str, run: fn(&[u8])) {
+        let inputs = inputs(target);
+        assert!(!inputs.is_empty(), "the corpus of {target} is empty");
+        for octets in inputs {
             for length in 0..=octets.len() {
                 run(&octets[..length]);
             }
-            inputs += 1;
         }
-        assert!(inputs > 0, "the corpus of {target} is empty");
     }
 
     #[test]
@@ -119,19 +126,14 @@ mod tests {
     /// A corpus of inputs that are all refused at once would test nothing.
     #[test]
     fn the_corpora_reach_every_kind_of_frame() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
-        let read = |target: &str| -> Vec<Vec<u8>> {
-            let entries = fs::read_dir(folder.join(target)).unwrap();
-            entries.map(|entry| fs::read(entry.unwrap().path()).unwrap()).collect()
-        };
-        let verdicts: Vec<String> = read("arp_frame")
+        let verdicts: Vec<String> = inputs("arp_frame")
             .iter()
             .map(|octets| format!("{:?}", responder().handle_frame(NOW, LINK, octets).verdict))
             .collect();
         for kind in ["Reply(", "Member {", "NotRequest", "NotAnnounced", "Truncated", "HopLimit"] {
             assert!(verdicts.iter().any(|verdict| verdict.contains(kind)), "no input leads to {kind}");
         }
-        let bodies: Vec<String> = read("member_frame")
+        let bodies: Vec<String> = inputs("member_frame")
             .iter()
             .map(|octets| format!("{:?}", decode(octets, &MemberKeys::none()).map(|frame| frame.body)))
             .collect();
