@@ -136,6 +136,10 @@ pub struct ValidateArgs {
     #[command(flatten)]
     pub input: InputArgs,
 
+    /// Judge as `ferrule run` does: without a cluster nobody gives cluster IPs or endpoints.
+    #[arg(long)]
+    pub standalone: bool,
+
     /// How to print the problems.
     #[arg(short, long, value_enum, default_value_t = ValidateOutput::Text)]
     pub output: ValidateOutput,
@@ -164,6 +168,10 @@ pub struct PlanArgs {
     /// Print the difference to the plan of these files or folders (the state of now), and exit 2 when an address would move or be lost.
     #[arg(long, value_name = "PATH", num_args = 1..)]
     pub against: Vec<PathBuf>,
+
+    /// Judge as `ferrule run` does: without a cluster nobody gives cluster IPs or endpoints.
+    #[arg(long)]
+    pub standalone: bool,
 
     /// Use nodes with the label node.kubernetes.io/exclude-from-external-load-balancers all the same.
     #[arg(long)]

@@ -6,6 +6,7 @@
 mod cluster;
 mod duration;
 pub(crate) mod field;
+mod likely;
 mod resource;
 mod service;
 mod time;
@@ -21,9 +22,11 @@ use serde_json::Value;
 pub use cluster::{Endpoint, Readiness};
 pub use duration::parse_duration;
 use field::{Fields, Findings};
+use likely::Likely;
 pub use service::ServiceObject;
 
 use crate::manifest::{Document, OddityKind};
+use crate::names::{self, NameError};
 
 /// Everything that the documents describe.
 #[derive(Clone, Debug, Default)]
@@ -66,6 +69,16 @@ enum Core {
     Service,
 }
 
+impl Core {
+    /// What the API server holds its names against.
+    const fn name_rule(self) -> fn(&str) -> Result<(), NameError> {
+        match self {
+            Self::Namespace | Self::Service => names::label,
+            Self::ConfigMap | Self::EndpointSlice | Self::Node | Self::Secret => names::subdomain,
+        }
+    }
+}
+
 /// The kinds of `metallb.io`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Ours {
@@ -105,7 +118,7 @@ fn kind_of(api_version: &str, kind: &str) -> Kind {
         ("v1", "Service") => Kind::Core(Core::Service),
         ("discovery.k8s.io/v1" | "discovery.k8s.io/v1beta1", "EndpointSlice") => Kind::Core(Core::EndpointSlice),
         _ => match api_version.split_once('/') {
-            Some(("metallb.io", version)) => our_kind(version, kind),
+            Some(("metallb.io", version)) if !kind.is_empty() => our_kind(version, kind),
             _ => Kind::Foreign,
         },
     }
@@ -148,11 +161,12 @@ impl Objects {
         let text = |name: &str| document.value.get(name).and_then(Value::as_str).unwrap_or_default();
         let (api_version, kind) = (text("apiVersion"), text("kind"));
         let class = kind_of(api_version, kind);
+        let object = identity(document, &class, kind, origin, install_namespace);
         if matches!(class, Kind::Foreign) && !api_version.is_empty() && !kind.is_empty() {
+            self.problems.extend(likely::meaning(api_version, kind).map(|likely| likely_meant(object, likely)));
             return;
         }
-        let object = identity(document, &class, kind, origin, install_namespace);
-        let findings = Findings::new(object.clone());
+        let findings = Findings::of(object.clone(), document);
         let mut root = Fields::of(&findings, &document.value);
         warn_of_oddities(document, &findings);
         let mut metadata = root.child("metadata");
@@ -185,10 +199,12 @@ impl Objects {
             }
             Kind::Ours(ours) => {
                 let _ = metadata.text("namespace");
+                check_names(&object, names::subdomain, &findings);
                 self.read_ours(ours, object, labels, root);
             }
             Kind::Core(core) => {
                 let _ = metadata.text("namespace");
+                check_names(&object, core.name_rule(), &findings);
                 let foreign_secret = core == Core::Secret && object.namespace.as_deref() != Some(install_namespace);
                 let key = (Arc::clone(&object.kind), object.namespace.clone(), Arc::clone(&object.name));
                 match names.insert(key, origin.0) {
@@ -282,6 +298,29 @@ fn identity(document: &Document, class: &Kind, kind: &str, origin: Origin, insta
     }
 }
 
+/// Names that the API server refuses.
+fn check_names(object: &ObjectRef, name_rule: fn(&str) -> Result<(), NameError>, findings: &Findings) {
+    // A node with capitals is surely a mistake, and harms nobody: it is one that never speaks.
+    let is_harmless = &*object.kind == "Node" && names::subdomain(&object.name.to_ascii_lowercase()).is_ok();
+    let severity = if is_harmless { Severity::Warning } else { Severity::Error };
+    let parts = [
+        ("metadata.name", Some(name_rule(&object.name))),
+        ("metadata.namespace", object.namespace.as_deref().map(names::label)),
+    ];
+    for (field, judged) in parts {
+        if let Some(Err(error)) = judged {
+            let message = format!("the API server takes no such name: {error}");
+            findings.add(severity, Category::Schema, field, message, "give it another name");
+        }
+    }
+}
+
+fn likely_meant(object: ObjectRef, likely: Likely) -> Problem {
+    let Likely { field, message, fix } = likely;
+    let (severity, category) = (Severity::Warning, Category::Schema);
+    Problem { severity, category, object: Some(object), field: field.to_owned(), message, fix }
+}
+
 fn warn_of_oddities(document: &Document, findings: &Findings) {
     for oddity in &document.oddities {
         let (category, message, fix) = match &oddity.kind {
@@ -289,6 +328,7 @@ fn warn_of_oddities(document: &Document, findings: &Findings) {
                 let message = format!("the key stands twice in one map, here and on line {first}; the last one counts");
                 (Category::DuplicateEntry, message, "remove one of the two")
             }
+            OddityKind::Letter { .. } => continue,
             OddityKind::Tag { name } => {
                 (Category::Schema, format!("the tag !{name} has no meaning here and is left out"), "remove the tag")
             }

@@ -48,6 +48,23 @@ pub fn convert(manifests: Manifests, namespace: &str) -> Conversion {
     Conversion { resources, report: Report::new(findings, &files, count) }
 }
 
+/// The input is good and describes nothing.
+fn nothing_in(files: &[Arc<str>]) -> Finding {
+    let file = files.first().cloned().unwrap_or_default();
+    Finding {
+        severity: Severity::Error,
+        category: Category::NoData.as_str(),
+        line: usize::from(!file.is_empty()),
+        file,
+        kind: "".into(),
+        namespace: "".into(),
+        name: "".into(),
+        field: String::new(),
+        message: "there is no configuration to convert".to_owned(),
+        fix: "give the ConfigMap, or the text of its key config".to_owned(),
+    }
+}
+
 /// Resources with warnings, or what is wrong.
 type Converted = Result<(Vec<Value>, Vec<Finding>), Vec<Finding>>;
 
@@ -122,12 +139,8 @@ fn check(resources: &[Value], object: &ObjectRef, document: &Document) -> Result
 
 /// The resources as documents, with a line that says where they are from ([LEGACY-4]).
 pub fn to_text(resources: &[Value]) -> String {
-    let mut text = "# Made by ferrule convert from a configuration in the old ConfigMap format.\n".to_owned();
-    for resource in resources {
-        text.push_str(&manifest::to_yaml(resource));
-        text.push_str("---\n");
-    }
-    text
+    let documents: Vec<String> = resources.iter().map(manifest::to_yaml).collect();
+    format!("# Made by ferrule convert from a configuration in the old ConfigMap format.\n{}", documents.join("---\n"))
 }
 
 /// A resource with the fields of its spec that are there.
@@ -159,7 +172,7 @@ fn put_list(spec: &mut Map<String, Value>, name: &str, values: Vec<String>) {
 
 fn convert_config(document: &Document, object: ObjectRef) -> Converted {
     let writer = Writer { namespace: object.namespace.clone().unwrap_or_default() };
-    let findings = Findings::new(object);
+    let findings = Findings::of(object, document);
     let mut root = Fields::of(&findings, &document.value);
     let mut resources: Vec<Value> = Vec::new();
     for (index, mut peer) in root.children("peers").into_iter().enumerate() {
@@ -316,7 +329,12 @@ fn profile_spec(profile: &mut Fields<'_>) -> Map<String, Value> {
 /// # Errors
 /// Where one of the two cannot be written to.
 pub fn run(arguments: &ConvertArgs) -> io::Result<Outcome> {
-    let conversion = convert(manifest::read_paths(&arguments.filenames), &arguments.namespace);
+    let manifests = manifest::read_paths(&arguments.filenames);
+    let files = manifests.files.clone();
+    let mut conversion = convert(manifests, &arguments.namespace);
+    if conversion.resources.is_empty() && conversion.report.is_valid() {
+        conversion.report.add(vec![nothing_in(&files)], &files);
+    }
     if !conversion.report.findings().is_empty() {
         output::complain(&conversion.report.to_text())?;
     }

@@ -9,6 +9,7 @@ pub mod demo;
 pub mod legacy;
 pub mod load;
 pub mod manifest;
+pub mod names;
 pub mod output;
 pub mod peer_version;
 pub mod plan;

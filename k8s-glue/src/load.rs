@@ -1,12 +1,13 @@
 //! From paths to a checked configuration: read, convert, check, and one report of everything that was found.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use lbcore::config::{Config, Origin, Problem, Settings, Severity};
 
 use crate::convert::{self, Objects};
-use crate::manifest::{self, Document, Manifests};
+use crate::manifest::{self, Document, Malformed, Manifests};
 use crate::report::{Finding, Report};
 
 /// An input, read and checked.
@@ -14,6 +15,8 @@ use crate::report::{Finding, Report};
 pub struct Loaded {
     /// The documents read.
     pub documents: Vec<Document>,
+    /// The texts that could not be read.
+    pub malformed: Vec<Malformed>,
     /// What they describe.
     pub objects: Objects,
     /// The configuration; `None` where anything in the input is an error.
@@ -37,10 +40,18 @@ pub fn check(manifests: Manifests, settings: &Settings) -> Loaded {
     let typed = core::mem::take(&mut objects.problems);
     let ruled: Vec<Problem> = outcome.problems.into_iter().filter(|problem| !follows_from(problem, &typed)).collect();
     let mut findings: Vec<Finding> = malformed.iter().map(Finding::of_malformed).collect();
+    findings.extend(empty_files(&documents, &malformed, &files));
     findings.extend(typed.into_iter().chain(ruled).map(|problem| Finding::of_problem(problem, &documents)));
     let report = Report::new(findings, &files, documents.len() + malformed.len());
     let config = outcome.config.filter(|_| report.is_valid());
-    Loaded { documents, objects, config, report, files }
+    Loaded { documents, malformed, objects, config, report, files }
+}
+
+/// A file without any object is surely not what was meant: half written, or the wrong one.
+fn empty_files(documents: &[Document], malformed: &[Malformed], files: &[Arc<str>]) -> Vec<Finding> {
+    let told: BTreeSet<&Arc<str>> =
+        documents.iter().map(|document| &document.file).chain(malformed.iter().map(|text| &text.file)).collect();
+    files.iter().filter(|file| !told.contains(file)).map(Finding::of_empty).collect()
 }
 
 /// Whether a rule complains of a field only because its value could not be read, which is reported already.
@@ -88,6 +99,15 @@ mod tests {
         );
         let finding = &loaded.report.findings()[0];
         assert_eq!((finding.line, finding.category), (8, Category::InvalidAddressRange.as_str()));
+    }
+
+    #[test]
+    fn a_file_without_objects_is_a_warning() {
+        for text in ["", "\n", "# nothing\n---\n...\n"] {
+            let report = checked(text).report;
+            assert_eq!(report.findings().len(), 1, "{text:?}: {}", report.to_text());
+            assert!(report.is_valid() && report.findings()[0].category == "no-data");
+        }
     }
 
     #[test]

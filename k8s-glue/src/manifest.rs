@@ -4,12 +4,14 @@
 //! itself (`split` cuts before anything is parsed), and no input panics, hangs or expands without bound.
 
 mod emit;
+mod fault;
 mod positions;
 mod settle;
 mod split;
 mod tree;
 
 use core::cell::Cell;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -19,6 +21,7 @@ use serde::de::DeserializeSeed;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
+pub use fault::Claimed;
 pub use positions::Positions;
 use settle::Settler;
 pub use settle::{Oddity, OddityKind};
@@ -53,6 +56,14 @@ pub struct Malformed {
     pub line: usize,
     /// Why.
     pub reason: ReadError,
+    /// Which object it seems to be.
+    pub claimed: Claimed,
+}
+
+impl Malformed {
+    fn new(file: &Arc<str>, line: usize, reason: ReadError) -> Self {
+        Self { file: Arc::clone(file), line, reason, claimed: Claimed::default() }
+    }
 }
 
 /// Why a text could not be read.
@@ -108,8 +119,15 @@ pub struct Manifests {
     pub files: Vec<Arc<str>>,
 }
 
-/// The files that a path stands for: itself, or the `*.yaml`, `*.yml` and `*.json` directly in the folder, sorted by name (as
-/// kubectl does; folders below it are not entered).
+/// Whether a file of a folder is read: those that end in `.yaml`, `.yml` or `.json`, but none whose name begins with a dot, which are
+/// lock and backup files of editors.
+pub fn is_read(name: &OsStr) -> bool {
+    let ending = Path::new(name).extension().and_then(OsStr::to_str);
+    matches!(ending, Some("yaml" | "yml" | "json")) && !name.as_encoded_bytes().starts_with(b".")
+}
+
+/// The files that a path stands for: itself, or those directly in the folder that [`is_read`] names, sorted by name (as kubectl does;
+/// folders below it are not entered).
 ///
 /// # Errors
 /// [`ReadError::Unreadable`] and [`ReadError::EmptyFolder`].
@@ -121,9 +139,7 @@ pub fn files_of(path: &Path) -> Result<Vec<PathBuf>, ReadError> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(path).map_err(unreadable)? {
         let file = entry.map_err(unreadable)?.path();
-        let wanted =
-            file.extension().is_some_and(|ending| ["yaml", "yml", "json"].iter().any(|known| ending == *known));
-        if wanted && !file.is_dir() {
+        if file.file_name().is_some_and(is_read) && !file.is_dir() {
             files.push(file);
         }
     }
@@ -140,7 +156,7 @@ pub fn read_paths(paths: &[PathBuf]) -> Manifests {
         let files = match files_of(path) {
             Ok(files) => files,
             Err(reason) => {
-                manifests.refuse_file(name, reason);
+                manifests.refuse_file(&name, reason);
                 continue;
             }
         };
@@ -152,7 +168,7 @@ pub fn read_paths(paths: &[PathBuf]) -> Manifests {
             let name: Arc<str> = if file.as_os_str() == "-" { "<stdin>".into() } else { file.to_string_lossy().into() };
             match read {
                 Ok(bytes) => manifests.read_bytes(&name, &bytes),
-                Err(reason) => manifests.refuse_file(name, reason),
+                Err(reason) => manifests.refuse_file(&name, reason),
             }
             seen.push(file);
         }
@@ -172,9 +188,9 @@ fn read_limited(source: impl Read) -> Result<Vec<u8>, ReadError> {
 }
 
 impl Manifests {
-    fn refuse_file(&mut self, file: Arc<str>, reason: ReadError) {
-        self.files.push(Arc::clone(&file));
-        self.malformed.push(Malformed { file, line: 1, reason });
+    fn refuse_file(&mut self, file: &Arc<str>, reason: ReadError) {
+        self.files.push(Arc::clone(file));
+        self.malformed.push(Malformed::new(file, 1, reason));
     }
 
     /// Reads the documents of one text.
@@ -190,7 +206,7 @@ impl Manifests {
                 Err(error) => {
                     let before = piece.bytes.get(..error.valid_up_to()).unwrap_or_default();
                     let line = piece.line + before.split(|byte| *byte == b'\n').count() - 1;
-                    self.malformed.push(Malformed { file: Arc::clone(file), line, reason: ReadError::NotText });
+                    self.malformed.push(Malformed::new(file, line, ReadError::NotText));
                 }
             }
         }
@@ -200,8 +216,8 @@ impl Manifests {
         let (positions, tree) = match parse(text, line) {
             Ok(read) => read,
             Err((line, message)) => {
-                let reason = ReadError::Syntax(message);
-                self.malformed.push(Malformed { file: Arc::clone(file), line, reason });
+                let claimed = fault::claimed(text);
+                self.malformed.push(Malformed { claimed, ..Malformed::new(file, line, ReadError::Syntax(message)) });
                 return;
             }
         };
@@ -221,7 +237,7 @@ impl Manifests {
             Value::Bool(_) => "a boolean",
         };
         let reason = ReadError::NotAnObject(what);
-        self.malformed.push(Malformed { file: Arc::clone(file), line: positions.first_line(), reason });
+        self.malformed.push(Malformed::new(file, positions.first_line(), reason));
     }
 
     /// Adds an object, or the objects of a list in its place.
@@ -236,14 +252,14 @@ impl Manifests {
         let api_version = value.get("apiVersion").cloned();
         let item_kind = kind_of_items(value.get("kind"));
         let Some(Value::Array(items)) = value.remove("items") else {
-            self.malformed.push(Malformed { file, line, reason: ReadError::BadList });
+            self.malformed.push(Malformed::new(&file, line, ReadError::BadList));
             return;
         };
         for (index, item) in items.into_iter().enumerate() {
             let positions = positions.item("items", index);
             let line = positions.first_line();
             let Value::Object(mut value) = item else {
-                self.malformed.push(Malformed { file: Arc::clone(&file), line, reason: ReadError::BadList });
+                self.malformed.push(Malformed::new(&file, line, ReadError::BadList));
                 continue;
             };
             // The API server leaves both out in the items of its typed lists.
@@ -283,8 +299,10 @@ fn parse(text: &str, line: usize) -> Result<(Positions, Tree), (usize, String)> 
     let positions = positions.map_err(|line| (line, "it is nested too deep".to_owned()))?;
     budget.set(text.len().saturating_add(ALIAS_ALLOWANCE));
     let tree = reader.deserialize(serde_yaml::Deserializer::from_str(text)).map_err(|error| {
-        let place = error.location().map_or(1, |location| location.line());
-        (line + place.saturating_sub(1), without_place(&error.to_string()))
+        let message = error.to_string();
+        let place =
+            error.location().map_or(1, |location| fault::line_of(text, &message, location.line(), location.column()));
+        (line + place.saturating_sub(1), without_place(&message))
     })?;
     Ok((positions, tree))
 }
@@ -303,6 +321,11 @@ fn parse_json(text: &str, reader: Reader<'_>) -> Option<Tree> {
 /// The message without its `at line 3 column 4`: those lines count from the document, not from the file.
 fn without_place(message: &str) -> String {
     message.split(" at line ").next().unwrap_or(message).to_owned()
+}
+
+/// Whether a text is what an infinite number, or one that is none, is read as.
+pub fn is_not_finite(text: &str) -> bool {
+    tree::NOT_FINITE.contains(&text)
 }
 
 /// Writes a value as YAML in block style, as one document without its mark.

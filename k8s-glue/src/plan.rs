@@ -25,7 +25,7 @@ use thiserror::Error;
 use crate::args::{Outcome, PlanArgs, PlanOutput};
 use crate::convert::{Objects, ServiceObject};
 use crate::load::{self, Loaded};
-use crate::manifest::Document;
+use crate::manifest::{Document, Malformed};
 use crate::output;
 use crate::report::Finding;
 
@@ -110,6 +110,8 @@ pub struct PlannedRoute {
 pub struct PlanSettings {
     /// The class of Services handled; `None` handles those without a class.
     pub load_balancer_class: Option<String>,
+    /// Whether it is judged as `ferrule run` does, where nobody gives cluster IPs and no endpoints need to be known.
+    pub standalone: bool,
     /// Whether nodes are used in spite of the label that takes them out of load balancing ([ANN-44]).
     pub ignore_exclude_label: bool,
     /// The nodes on which a speaker is alive; `None` means all.
@@ -156,7 +158,7 @@ pub fn assign<'o>(
     allocator.replace_pools(config.pools().values().map(|configured| (*configured.pool).clone()))?;
     let class = settings.load_balancer_class.as_deref();
     let ours: Vec<&ServiceObject> = objects.services.iter().filter(|service| service.is_of_class(class)).collect();
-    let states: Vec<ServiceState> = ours.iter().map(|service| service.state()).collect();
+    let states: Vec<ServiceState> = ours.iter().map(|service| settings.state_of(service)).collect();
     let outcomes = converge_all(allocator, &states);
     let assignments = ours.into_iter().zip(states).zip(outcomes);
     Ok(assignments.map(|((object, state), outcome)| Assignment { object, state, outcome }).collect())
@@ -166,9 +168,33 @@ pub fn assign<'o>(
 pub fn unmet_requests(assignments: &[Assignment<'_>], documents: &[Document]) -> Vec<Finding> {
     let unmet = assignments.iter().filter_map(|assignment| {
         let reason = assignment.outcome.problem.as_ref()?;
-        Some(Finding::of_service(&assignment.object.object, reason, documents))
+        Some(Finding::of_service(assignment.object, reason, documents))
     });
     unmet.collect()
+}
+
+/// The Services whose request is wrong in itself, or names a pool that is nowhere: what can be said of them where the configuration is
+/// refused. Text that was not understood may hold that pool.
+pub fn faulty_requests(
+    objects: &Objects,
+    settings: &PlanSettings,
+    malformed: &[Malformed],
+    documents: &[Document],
+) -> Vec<Finding> {
+    let class = settings.load_balancer_class.as_deref();
+    let pools: BTreeSet<&str> = objects.config.pools.iter().map(|pool| &*pool.object.name).collect();
+    let may_hold = |pool: &str| {
+        malformed.iter().any(|text| matches!(&*text.claimed.name, name if name == pool || name.is_empty()))
+    };
+    let faults = objects.services.iter().filter(|service| service.is_of_class(class)).filter_map(|service| {
+        let state = settings.state_of(service);
+        let missing =
+            state.requested_pool.clone().filter(|pool| !pools.contains(pool.as_str()) && !may_hold(pool.as_str()));
+        let fault = service.fault_of_request(&state).or_else(|| missing.map(|pool| NoAddress::NoSuchPool { pool }));
+        let fault = fault.filter(|_| state.kind == ServiceKind::LoadBalancer)?;
+        Some(Finding::of_service(service, &fault, documents))
+    });
+    faults.collect()
 }
 
 /// The services part of a plan, sorted.
@@ -261,6 +287,10 @@ impl PlannedRoute {
 }
 
 impl PlanSettings {
+    fn state_of(&self, service: &ServiceObject) -> ServiceState {
+        if self.standalone { service.state_without_cluster() } else { service.state() }
+    }
+
     fn has_link(&self, node: &NodeName, links: &LinkSelection) -> bool {
         let known = self.interfaces.as_ref().and_then(|nodes| nodes.get(node.as_str()));
         known.is_none_or(|known| known.iter().any(|link| links.selects(link)))
@@ -284,6 +314,7 @@ pub fn plan(arguments: &PlanArgs) -> Result<Outcome, PlanError> {
     let checks = Settings { install_namespace: arguments.input.namespace.as_str().into(), ..Settings::default() };
     let settings = PlanSettings {
         load_balancer_class: arguments.input.load_balancer_class.clone(),
+        standalone: arguments.standalone,
         ignore_exclude_label: arguments.ignore_exclude_lb,
         live_nodes: arguments.live_nodes.clone().map(|names| names.into_iter().collect()),
         interfaces: interfaces_of(&arguments.node_interfaces),

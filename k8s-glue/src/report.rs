@@ -6,10 +6,13 @@ use core::fmt;
 use std::sync::Arc;
 
 use lbcore::allocator::NoAddress;
-use lbcore::config::{Category, ObjectRef, Problem, Severity};
+use lbcore::config::{Category, Problem, Severity};
+use lbcore::request::ClusterIpsProblem;
 use serde::{Serialize, Serializer};
 
+use crate::convert::ServiceObject;
 use crate::manifest::{Document, Malformed};
+use crate::names::Shown;
 use crate::output;
 
 /// One problem with its place.
@@ -24,7 +27,7 @@ pub struct Finding {
     pub file: Arc<str>,
     /// The line in the file, from 1; 0 where no file is given.
     pub line: usize,
-    /// The kind of the object; empty where there is none, as for text that does not parse.
+    /// The kind of the object; empty where there is none. Of text that does not parse it is what seems to stand there.
     pub kind: Arc<str>,
     /// The namespace; empty for objects outside of namespaces.
     pub namespace: Arc<str>,
@@ -51,31 +54,54 @@ impl Finding {
             category: Category::Schema.as_str(),
             file: Arc::clone(&malformed.file),
             line: malformed.line,
-            kind: "".into(),
-            namespace: "".into(),
-            name: "".into(),
+            kind: Arc::clone(&malformed.claimed.kind),
+            namespace: Arc::clone(&malformed.claimed.namespace),
+            name: Arc::clone(&malformed.claimed.name),
             field: String::new(),
             message: malformed.reason.to_string(),
             fix: malformed.reason.fix().to_owned(),
         }
     }
 
+    /// A file in which there is no object.
+    pub fn of_empty(file: &Arc<str>) -> Self {
+        Self {
+            severity: Severity::Warning,
+            category: Category::NoData.as_str(),
+            file: Arc::clone(file),
+            line: 1,
+            kind: "".into(),
+            namespace: "".into(),
+            name: "".into(),
+            field: String::new(),
+            message: "there is no object in it".to_owned(),
+            fix: "write objects with apiVersion, kind and metadata, or leave the file out".to_owned(),
+        }
+    }
+
     /// A Service that gets nothing, or not what it asks for. The reason says how to mend it.
-    pub fn of_service(object: &ObjectRef, reason: &NoAddress, documents: &[Document]) -> Self {
+    pub fn of_service(service: &ServiceObject, reason: &NoAddress, documents: &[Document]) -> Self {
+        let object = &service.object;
+        let field = service.field_of(reason);
         let document = usize::try_from(object.origin.0).ok().and_then(|index| documents.get(index));
         let text = reason.to_string();
         // The mend stands last, behind a colon.
         let (message, fix) = text.rsplit_once(": ").unwrap_or((&text, ""));
-        let (message, fix) = (message.to_owned(), fix.to_owned());
+        let standalone = if *reason == NoAddress::ClusterIps(ClusterIpsProblem::Missing) {
+            "; `ferrule run` needs none: check for it with --standalone"
+        } else {
+            ""
+        };
+        let (message, fix) = (message.to_owned(), format!("{fix}{standalone}"));
         Self {
             severity: Severity::Warning,
             category: reason.category(),
             file: document.map_or_else(|| "".into(), |document| Arc::clone(&document.file)),
-            line: document.map_or(0, |document| document.line),
+            line: document.map_or(0, |document| document.positions.line_of(&field)),
             kind: Arc::clone(&object.kind),
             namespace: object.namespace.clone().unwrap_or_else(|| "".into()),
             name: Arc::clone(&object.name),
-            field: String::new(),
+            field,
             message,
             fix,
         }
@@ -97,22 +123,22 @@ impl Finding {
     }
 }
 
-/// `file:line: severity: Kind namespace/name: field: message (fix)`.
+/// `file:line: severity: Kind namespace/name: field: message (fix)` on one line, whatever stands in the input.
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.file.is_empty() {
-            write!(f, "{}:{}: ", self.file, self.line)?;
+            write!(f, "{}:{}: ", Shown(&self.file), self.line)?;
         }
         write!(f, "{}: ", self.severity)?;
         if !self.kind.is_empty() {
             let slash = if self.namespace.is_empty() { "" } else { "/" };
-            write!(f, "{} {}{slash}{}: ", self.kind, self.namespace, self.name)?;
+            write!(f, "{} {}{slash}{}: ", Shown(&self.kind), Shown(&self.namespace), Shown(&self.name))?;
         }
         if !self.field.is_empty() {
-            write!(f, "{}: ", self.field)?;
+            write!(f, "{}: ", Shown(&self.field))?;
         }
-        f.write_str(&self.message)?;
-        if self.fix.is_empty() { Ok(()) } else { write!(f, " ({})", self.fix) }
+        write!(f, "{}", Shown(&self.message))?;
+        if self.fix.is_empty() { Ok(()) } else { write!(f, " ({})", Shown(&self.fix)) }
     }
 }
 

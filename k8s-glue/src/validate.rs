@@ -8,22 +8,28 @@ use crate::load::{self, Loaded};
 use crate::output;
 use crate::plan::{self, PlanError, PlanSettings};
 
-/// Reads the input and prints what was found. Services whose request cannot be met are warnings, and are known only where the
-/// configuration is accepted.
+/// Reads the input and prints what was found. Services whose request cannot be met are warnings; where the configuration is refused, they
+/// are told as far as the request itself is wrong.
 ///
 /// # Errors
 /// [`PlanError`].
 pub fn validate(arguments: &ValidateArgs) -> Result<Outcome, PlanError> {
     let settings = Settings { install_namespace: arguments.input.namespace.as_str().into(), ..Settings::default() };
-    let Loaded { documents, objects, config, mut report, files } = load::load(&arguments.input.filenames, &settings);
-    if let Some(config) = config {
-        let settings = PlanSettings {
-            load_balancer_class: arguments.input.load_balancer_class.clone(),
-            ..PlanSettings::default()
-        };
-        let assignments = plan::assign(&config, &objects, &settings, &mut Allocator::default())?;
-        report.add(plan::unmet_requests(&assignments, &documents), &files);
-    }
+    let Loaded { documents, malformed, objects, config, mut report, files } =
+        load::load(&arguments.input.filenames, &settings);
+    let settings = PlanSettings {
+        load_balancer_class: arguments.input.load_balancer_class.clone(),
+        standalone: arguments.standalone,
+        ..PlanSettings::default()
+    };
+    let unmet = match config {
+        Some(config) => {
+            let assignments = plan::assign(&config, &objects, &settings, &mut Allocator::default())?;
+            plan::unmet_requests(&assignments, &documents)
+        }
+        None => plan::faulty_requests(&objects, &settings, &malformed, &documents),
+    };
+    report.add(unmet, &files);
     output::print(&match arguments.output {
         ValidateOutput::Text => report.to_text(),
         ValidateOutput::Json => report.to_json(),

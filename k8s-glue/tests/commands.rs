@@ -142,14 +142,14 @@ fn broken_examples_are_refused_line_by_line() {
                 error("schema", 23),
             ],
         ),
-        ("syntax.yaml", 1, vec![error("schema", 10), error("schema", 13)]),
+        ("syntax.yaml", 1, vec![error("schema", 9), error("schema", 13)]),
         (
             "references.yaml",
             0,
             vec![
                 warning("no-such-pool", 10),
                 warning("wrong-namespace", 15),
-                warning("no-such-pool", 17),
+                warning("no-such-pool", 19),
                 warning("schema", 27),
             ],
         ),
@@ -285,6 +285,7 @@ fn an_old_config_map_becomes_resources_that_are_valid() {
     let file = write_file(&folder, "old.yaml", text);
     let converted = ferrule(&["convert", "-f", &file]);
     assert_eq!(converted.status.code(), Some(0));
+    assert!(!stdout(&converted).ends_with("---\n"), "{}", stdout(&converted));
     let resources = write_file(&folder, "new.yaml", &stdout(&converted));
     let valid = ferrule(&["validate", "-f", &resources]);
     assert_eq!(stdout(&valid), "0 errors and 0 warnings in 2 documents\n");
@@ -307,4 +308,70 @@ fn an_old_config_map_becomes_resources_that_are_valid() {
         )),
         "{complaint}"
     );
+}
+
+const REQUEST: &str = "apiVersion: v1\nkind: Service\nmetadata:\n  name: a\n  namespace: x\nspec:\n  type: LoadBalancer\n  clusterIP: \
+                       10.96.0.1\n  loadBalancerIP: 192.0.2.300\n";
+
+#[test]
+fn a_request_that_cannot_be_met_has_its_field_and_line() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = write_file(&folder, "e.yaml", REQUEST);
+    let pool = write_file(&folder, "pool.yaml", &pool(1));
+    let start = format!("{file}:9: warning: Service x/a: spec.loadBalancerIP: ");
+    let text = stdout(&ferrule(&["validate", "-f", &file, &pool]));
+    assert!(text.starts_with(&start), "{text}");
+    // Another file that is refused takes nothing from it.
+    let bad =
+        write_file(&folder, "bad.yaml", "apiVersion: metallb.io/v1beta1\nkind: IPAddressPool\nmetadata: {name: p}\n");
+    let refused = ferrule(&["validate", "-f", &file, &bad]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(stdout(&refused).starts_with(&start), "{}", stdout(&refused));
+    let all = stdout(&ferrule(&["validate", "-f", &example("broken")]));
+    assert!(
+        all.contains(
+            "references.yaml:19: warning: Service default/web: metadata.annotations[metallb.io/address-pool]: "
+        ),
+        "{all}"
+    );
+}
+
+#[test]
+fn text_from_the_input_does_not_reach_the_terminal_as_it_is() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let text = "apiVersion: v1\nkind: Service\nmetadata: {name: \"a\\e[31m\\nx\"}\nspec: {type: LoadBalancer, clusterIP: 10.96.0.1}\n";
+    let file = write_file(&folder, "escape.yaml", text);
+    let printed = stdout(&ferrule(&["validate", "-f", &file]));
+    assert_eq!(printed.lines().count(), 2, "{printed}");
+    assert!(printed.contains("default/a\\u{1b}[31m\\nx: metadata.name: "), "{printed}");
+}
+
+#[test]
+fn an_input_without_objects_is_told() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = write_file(&folder, "empty.yaml", "# nothing\n");
+    let valid = ferrule(&["validate", "-f", &file]);
+    assert_eq!(valid.status.code(), Some(0));
+    let expected = format!("{file}:1: warning: there is no object in it (");
+    assert!(stdout(&valid).starts_with(&expected), "{}", stdout(&valid));
+    let converted = ferrule(&["convert", "-f", &file]);
+    assert_eq!((converted.status.code(), stdout(&converted).as_str()), (Some(1), ""));
+}
+
+#[test]
+fn standalone_judges_a_service_without_a_cluster_ip_as_run_does() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let text = small("192.0.2.0/28", "").replace(", clusterIP: 10.96.0.1", "")
+        + "---\napiVersion: metallb.io/v1beta1\nkind: L2Advertisement\nmetadata: {name: l}\n";
+    let file = write_file(&folder, "web.yaml", &text);
+    let waiting = stdout(&ferrule(&["validate", "-f", &file]));
+    assert!(
+        waiting.contains("warning: Service default/web: spec.clusterIP: ") && waiting.contains("--standalone"),
+        "{waiting}"
+    );
+    let valid = stdout(&ferrule(&["validate", "--standalone", "-f", &file]));
+    assert!(valid.starts_with("0 errors and 0 warnings"), "{valid}");
+    let plan = json_of(&ferrule(&["plan", "--standalone", "--live-node", "n1", "-o", "json", "-f", &file]));
+    assert_eq!(plan["services"][0]["ips"], json!(["192.0.2.0"]));
+    assert_eq!(plan["layer2"][0]["node"], "n1");
 }

@@ -11,17 +11,25 @@ use lbcore::config::{Category, ObjectRef, Problem, RawRequirement, RawSelector, 
 use serde_json::{Map, Value};
 
 use super::duration::parse_duration;
+use crate::manifest::{Document, OddityKind, is_not_finite};
 
 /// Collects the problems of one object.
 #[derive(Debug)]
 pub(crate) struct Findings {
     object: ObjectRef,
     problems: RefCell<Vec<Problem>>,
+    /// Where a plain `y` or `n` stands, which is a boolean where one is expected.
+    letters: BTreeMap<String, bool>,
 }
 
 impl Findings {
-    pub(crate) const fn new(object: ObjectRef) -> Self {
-        Self { object, problems: RefCell::new(Vec::new()) }
+    /// For the object of a document.
+    pub(crate) fn of(object: ObjectRef, document: &Document) -> Self {
+        let letters = document.oddities.iter().filter_map(|oddity| match oddity.kind {
+            OddityKind::Letter { value } => Some((oddity.field.clone(), value)),
+            OddityKind::DuplicateKey { .. } | OddityKind::Tag { .. } => None,
+        });
+        Self { object, problems: RefCell::default(), letters: letters.collect() }
     }
 
     pub(crate) fn add(&self, severity: Severity, category: Category, field: &str, message: String, fix: &str) {
@@ -82,6 +90,21 @@ impl<'o> Fields<'o> {
         self.findings.add(Severity::Error, Category::Schema, path, message, fix);
     }
 
+    fn refuse_number(&self, path: &str, value: &Value) {
+        const FIX: &str = "write a whole number of 64 bits, without quotes";
+        let message = match value {
+            Value::Number(number) if number.as_f64().is_some_and(|number| number.fract() == 0.0) => {
+                let size = if number.as_f64() < Some(0.0) { "small" } else { "large" };
+                format!("the number {number} is too {size}")
+            }
+            Value::String(text) if is_not_finite(text) => format!("{text} is no whole number"),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => {
+                return self.refuse(path, value, "a whole number", FIX);
+            }
+        };
+        self.findings.add(Severity::Error, Category::Schema, path, message, FIX);
+    }
+
     fn as_text(&self, path: &str, value: &Value) -> Option<String> {
         match value {
             Value::String(text) => Some(text.clone()),
@@ -105,10 +128,13 @@ impl<'o> Fields<'o> {
     /// A boolean.
     pub(crate) fn boolean(&mut self, name: &'static str) -> Option<bool> {
         let value = self.value(name)?;
-        if !value.is_boolean() {
-            self.refuse(&self.path_of(name), value, "a boolean", "write true or false, without quotes");
+        let path = self.path_of(name);
+        let letter = self.findings.letters.get(&path).copied().filter(|_| value.is_string());
+        let read = value.as_bool().or(letter);
+        if read.is_none() {
+            self.refuse(&path, value, "a boolean", "write true or false, without quotes");
         }
-        value.as_bool()
+        read
     }
 
     /// A whole number.
@@ -116,12 +142,7 @@ impl<'o> Fields<'o> {
         let value = self.value(name)?;
         let number = value.as_i64().or_else(|| whole(value.as_f64()?));
         if number.is_none() {
-            self.refuse(
-                &self.path_of(name),
-                value,
-                "a whole number",
-                "write a whole number of 64 bits, without quotes",
-            );
+            self.refuse_number(&self.path_of(name), value);
         }
         number
     }

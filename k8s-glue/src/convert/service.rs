@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use lbcore::addresses::{RecordedAddresses, parse_requested};
+use lbcore::addresses::{RecordedAddresses, RequestError, parse_requested};
+use lbcore::allocator::NoAddress;
 use lbcore::config::{Category, ObjectRef, Severity};
 use lbcore::converge::{CreationTime, ServiceKind, ServiceState};
 use lbcore::decide::TrafficPolicy;
-use lbcore::family::{IpFamily, IpFamilyPolicy};
+use lbcore::family::{IpFamily, IpFamilyPolicy, ServiceFamilies};
 use lbcore::labels::Labels;
-use lbcore::request::{ServiceTerms, families_of};
+use lbcore::request::{ClusterIpsProblem, ServiceTerms, families_of};
 use lbcore::service::{PoolName, ServiceKey, SharingKey};
 use lbcore::sharing::{BackendKey, Protocol, ServicePort, SharingTerms};
 
@@ -20,6 +21,9 @@ use super::time::parse_time;
 const ADDRESS_POOL: [&str; 2] = ["metallb.io/address-pool", "metallb.universe.tf/address-pool"];
 const ADDRESSES: [&str; 2] = ["metallb.io/loadBalancerIPs", "metallb.universe.tf/loadBalancerIPs"];
 const SHARING_KEY: [&str; 2] = ["metallb.io/allow-shared-ip", "metallb.universe.tf/allow-shared-ip"];
+
+const LOAD_BALANCER_IP: &str = "spec.loadBalancerIP";
+const RECORDED: &str = "status.loadBalancer.ingress";
 
 /// A Service as read: types checked, requests not yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +86,80 @@ impl ServiceObject {
     /// Whether one of the sharing annotations is there, with any value ([ANN-31]).
     pub fn has_sharing_annotation(&self) -> bool {
         SHARING_KEY.iter().any(|key| self.annotations.contains_key(*key))
+    }
+
+    /// The path of the field that has to do with why there is no address; empty where no single one has.
+    pub fn field_of(&self, reason: &NoAddress) -> String {
+        let given = |keys: [&'static str; 2]| {
+            let key = keys.into_iter().find(|key| self.annotations.contains_key(*key))?;
+            Some(format!("metadata.annotations[{key}]"))
+        };
+        let pool = self.requested_pool().and_then(|_| given(ADDRESS_POOL));
+        let by_field = || self.load_balancer_ip.as_ref().map(|_| LOAD_BALANCER_IP.to_owned());
+        let addresses = self.requested_addresses().filter(|text| !text.is_empty()).and_then(|_| given(ADDRESSES));
+        let addresses = addresses.or_else(by_field);
+        let recorded = || (!self.recorded.is_empty()).then(|| RECORDED.to_owned());
+        let field = match reason {
+            NoAddress::Request(RequestError::Both { .. }) => Some(LOAD_BALANCER_IP.to_owned()),
+            NoAddress::Addresses(_)
+            | NoAddress::Avoided { .. }
+            | NoAddress::DifferentPools { .. }
+            | NoAddress::FamilyMismatch { .. }
+            | NoAddress::NotInPool { .. }
+            | NoAddress::Request(_)
+            | NoAddress::Reserved { .. }
+            | NoAddress::SharingConflict { .. } => addresses.or_else(recorded),
+            NoAddress::FamilyNotInPool { .. }
+            | NoAddress::NoSuchPool { .. }
+            | NoAddress::PoolExhausted { .. }
+            | NoAddress::PoolMismatch { .. }
+            | NoAddress::PoolNotAllowed { .. } => pool.or(addresses).or_else(recorded),
+            NoAddress::ClusterIps(_) if self.cluster_ips.is_empty() => Some("spec.clusterIP".to_owned()),
+            NoAddress::ClusterIps(_) => Some("spec.clusterIPs".to_owned()),
+            NoAddress::DualStackRequired { .. } | NoAddress::DualStackUnwanted => {
+                Some("spec.ipFamilyPolicy".to_owned())
+            }
+            NoAddress::FamilyNowhere { .. }
+            | NoAddress::Forgotten
+            | NoAddress::NoEligiblePool
+            | NoAddress::NoPools
+            | NoAddress::NothingToAddTo
+            | NoAddress::PoolsExhausted { .. }
+            | _ => None,
+        };
+        field.unwrap_or_default()
+    }
+
+    /// What is wrong with its request whatever the pools are.
+    pub fn fault_of_request(&self, state: &ServiceState) -> Option<NoAddress> {
+        let (families, requested) = match (&state.families, &state.requested_addresses) {
+            (Err(problem), _) => return Some(NoAddress::ClusterIps(problem.clone())),
+            (_, Err(error)) => return Some(NoAddress::Request(error.clone())),
+            (Ok(families), Ok(requested)) => (*families, *requested),
+        };
+        match (families, state.policy, requested) {
+            (ServiceFamilies::Single(_), IpFamilyPolicy::RequireDualStack, _) => {
+                Some(NoAddress::DualStackRequired { count: 1 })
+            }
+            (ServiceFamilies::Dual { .. }, IpFamilyPolicy::SingleStack, _) => Some(NoAddress::DualStackUnwanted),
+            (ServiceFamilies::Single(_), _, Some(addresses)) if !addresses.are_of(families) => {
+                Some(NoAddress::FamilyMismatch { addresses, families })
+            }
+            _ => None,
+        }
+    }
+
+    /// Its state where nobody gives cluster IPs: the families of a Service without one are those that it asks for, IPv4 where it does not
+    /// say. In a cluster the API server would give it one address of each.
+    pub fn state_without_cluster(&self) -> ServiceState {
+        let mut state = self.state();
+        if state.families == Err(ClusterIpsProblem::Missing) {
+            let primary = self.ip_families.first().copied().unwrap_or(IpFamily::V4);
+            let is_dual = self.ip_families.len() > 1 || state.policy != IpFamilyPolicy::SingleStack;
+            state.families =
+                Ok(if is_dual { ServiceFamilies::Dual { primary } } else { ServiceFamilies::Single(primary) });
+        }
+        state
     }
 
     /// Whether a program of this class handles the Service ([CTRL-1]).

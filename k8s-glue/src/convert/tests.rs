@@ -1,5 +1,6 @@
 //! What is made of objects, and which types are refused.
 
+use lbcore::allocator::NoAddress;
 use lbcore::decide::TrafficPolicy;
 use lbcore::family::{IpFamily, IpFamilyPolicy};
 use lbcore::node::NetworkCondition;
@@ -195,4 +196,88 @@ fn what_is_wrong_with_an_object_of_another_namespace_harms_nobody() {
     );
     assert_eq!(found(&objects), []);
     assert_eq!(objects.config.pools.len(), 1);
+}
+
+const POOL: &str = "apiVersion: metallb.io/v1beta1\nkind: IPAddressPool\nmetadata: {name: p}\nspec: ";
+
+#[test]
+fn a_plain_y_or_n_is_a_boolean_where_one_is_expected_and_a_name_elsewhere() {
+    let auto_assign = |value: &str| {
+        let objects = read(&format!("{POOL}{{addresses: [192.0.2.0/28], autoAssign: {value}}}\n"));
+        (objects.config.pools[0].spec.auto_assign, objects.problems.len())
+    };
+    assert_eq!(auto_assign("y"), (Some(true), 0));
+    assert_eq!(auto_assign("Y"), (Some(true), 0));
+    assert_eq!(auto_assign("n"), (Some(false), 0));
+    assert_eq!(auto_assign("'n'"), (None, 1));
+    let list = read(&format!("kind: List\nitems:\n- {}", format!("{POOL}{{autoAssign: n}}\n").replace('\n', "\n  ")));
+    assert_eq!(list.config.pools[0].spec.auto_assign, Some(false));
+    assert_eq!(read("apiVersion: v1\nkind: Service\nmetadata: {name: y}\n").services[0].key.as_str(), "default/y");
+}
+
+#[test]
+fn names_that_the_api_server_refuses_are_problems() {
+    let long = "a".repeat(254);
+    for (kind, name) in [
+        ("metallb.io/v1beta1\nkind: IPAddressPool", "Bad Name!"),
+        ("metallb.io/v1beta1\nkind: L2Advertisement", "../../etc"),
+        ("v1\nkind: Node", long.as_str()),
+        ("v1\nkind: Service", "a.b"),
+        ("v1\nkind: Secret", "a\\n b"),
+        ("v1\nkind: Namespace", "-x"),
+    ] {
+        let objects = read(&format!("apiVersion: {kind}\nmetadata: {{name: \"{name}\"}}\n"));
+        assert_eq!(found(&objects)[0], (Severity::Error, Category::Schema, "metadata.name"), "{kind} {name}");
+    }
+    let capital = read("apiVersion: v1\nkind: Node\nmetadata: {name: nodeA}\n");
+    assert_eq!(found(&capital), [(Severity::Warning, Category::Schema, "metadata.name")]);
+    let elsewhere = read("apiVersion: v1\nkind: Service\nmetadata: {name: a, namespace: 'x/y'}\n");
+    assert_eq!(found(&elsewhere)[0].2, "metadata.namespace");
+    for good in ["apiVersion: v1\nkind: Node\nmetadata: {name: n1.example.com}\n", &format!("{POOL}{{}}\n")] {
+        assert_eq!(found(&read(good)), [], "{good}");
+    }
+}
+
+#[test]
+fn objects_that_a_typing_error_takes_out_are_told() {
+    for (text, field) in
+        [("apiVersion: metallb.io\nkind: IPAddressPool\n", "apiVersion"), ("apiVersion: v1\nkind: service\n", "kind")]
+    {
+        assert_eq!(found(&read(text)), [(Severity::Warning, Category::Schema, field)], "{text}");
+    }
+    let nameless = read("apiVersion: metallb.io/v1beta1\nmetadata: {name: p}\n");
+    assert_eq!(found(&nameless), [(Severity::Error, Category::MissingField, "kind")]);
+}
+
+#[test]
+fn numbers_beyond_the_field_say_so() {
+    let message = |value: &str| {
+        let objects = read(&format!("{POOL}{{serviceAllocation: {{priority: {value}}}}}\n"));
+        assert_eq!(objects.problems.len(), 1, "{value}: {:?}", objects.problems);
+        objects.problems[0].message.clone()
+    };
+    for value in ["99999999999999999999999999", "18446744073709551615", "1e300"] {
+        assert!(message(value).ends_with("is too large"), "{}", message(value));
+    }
+    assert!(message("-99999999999999999999999999").ends_with("is too small"));
+    assert_eq!(message(".inf"), ".inf is no whole number");
+    assert_eq!(message("'7'"), "the text \"7\" stands where a whole number belongs");
+}
+
+#[test]
+fn a_reason_has_its_field() {
+    let field = |rest: &str, reason: &NoAddress| {
+        let text = format!("apiVersion: v1\nkind: Service\nmetadata: {{name: s{rest}}}\n");
+        read(&text).services[0].field_of(reason)
+    };
+    let reason = NoAddress::NotInPool { address: "192.0.2.1".parse().unwrap() };
+    let old = ", annotations: {metallb.universe.tf/loadBalancerIPs: 192.0.2.1}";
+    assert_eq!(field(old, &reason), "metadata.annotations[metallb.universe.tf/loadBalancerIPs]");
+    assert_eq!(field("}\nspec: {loadBalancerIP: 192.0.2.1", &reason), "spec.loadBalancerIP");
+    assert_eq!(field("", &reason), "");
+    let pool = NoAddress::NoSuchPool { pool: "lab".parse().unwrap() };
+    assert_eq!(
+        field(", annotations: {metallb.io/address-pool: lab}", &pool),
+        "metadata.annotations[metallb.io/address-pool]"
+    );
 }

@@ -27,6 +27,11 @@ pub enum OddityKind {
         /// The line of the one that does not count.
         first: usize,
     },
+    /// A plain `y` or `n`, which is read as a text, or as this where a boolean is expected. No fault.
+    Letter {
+        /// What it means there.
+        value: bool,
+    },
     /// A tag that has no meaning here.
     Tag {
         /// The tag without its exclamation mark.
@@ -49,7 +54,13 @@ impl Settler<'_> {
                 Some(exact) => Value::Number(exact),
                 None => Value::Number(number),
             },
-            Tree::Text(text) => plain(spot).and_then(reread).unwrap_or(Value::String(text)),
+            Tree::Text(text) => {
+                if let Some(value) = plain(spot).and_then(letter) {
+                    let line = self.positions.line_of(path);
+                    self.oddities.push(Oddity { field: path.clone(), line, kind: OddityKind::Letter { value } });
+                }
+                plain(spot).and_then(reread).unwrap_or(Value::String(text))
+            }
             Tree::List(items) => {
                 let settled = items.into_iter().enumerate().map(|(place, item)| {
                     let length = path.len();
@@ -143,8 +154,16 @@ fn plain(spot: Option<&Spot>) -> Option<&str> {
     }
 }
 
-/// What YAML 1.1 makes of a plain scalar that YAML 1.2 calls text. `y` and `n` stay text: releases of kubectl differ, and they are
-/// fine names.
+fn letter(text: &str) -> Option<bool> {
+    match text {
+        "y" | "Y" => Some(true),
+        "n" | "N" => Some(false),
+        _ => None,
+    }
+}
+
+/// What YAML 1.1 makes of a plain scalar that YAML 1.2 calls text. `y` and `n` stay text, and are noted as [`OddityKind::Letter`]: they are
+/// fine names, and booleans only where a boolean is expected.
 pub(super) fn reread(text: &str) -> Option<Value> {
     match text {
         "yes" | "Yes" | "YES" | "on" | "On" | "ON" => Some(Value::Bool(true)),

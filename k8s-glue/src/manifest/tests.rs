@@ -34,6 +34,27 @@ fn a_malformed_document_costs_only_itself() {
 }
 
 #[test]
+fn a_syntax_error_names_the_line_that_has_it_and_the_object() {
+    for (text, line) in [
+        ("a: 1\nmetadata: {name: web\n# a comment\n\nspec: {}\n", 2),
+        ("a: [1,\n  2\n", 2),
+        ("metadata: {name: web\nspec: {addresses: [1]}\n", 1),
+        ("a: {b: 1\n  c: 2}\n", 1),
+        ("a: 'no end\nb: 1\n", 1),
+        ("a: 1\nb: \"no end\n", 2),
+        ("a: 1\nb\nc: 2\n", 2),
+        ("a: 1\nb: c: d\n", 2),
+        ("a: [1, 2}\n", 1),
+    ] {
+        let manifests = read(&format!("x: 1\n---\n{text}"));
+        assert_eq!(manifests.malformed.len(), 1, "{text}");
+        assert_eq!(manifests.malformed[0].line, 2 + line, "{text}: {:?}", manifests.malformed);
+    }
+    let claimed = read("kind: Service\nmetadata: {name: web\nspec: {}\n").malformed.remove(0).claimed;
+    assert_eq!((&*claimed.kind, &*claimed.name), ("Service", "web"));
+}
+
+#[test]
 fn content_may_follow_the_mark() {
     assert_eq!(value("--- {a: b}\n"), json!({"a": "b"}));
     assert!(matches!(read("--- text\n").malformed[0].reason, ReadError::NotAnObject("a text")));
@@ -174,10 +195,18 @@ fn octets_that_are_no_text_cost_only_their_document() {
 #[test]
 fn folders_are_read_in_order_and_not_entered() {
     let folder = tempfile::tempdir().unwrap();
-    for (name, text) in [("b.yml", "b: 1\n"), ("a.yaml", "a: 1\n"), ("c.json", "{\"c\": 1}"), ("d.txt", "d: 1\n")] {
+    for (name, text) in [
+        ("b.yml", "b: 1\n"),
+        ("a.yaml", "a: 1\n"),
+        ("c.json", "{\"c\": 1}"),
+        ("d.txt", "d: 1\n"),
+        (".e.yaml", "e: 1\n"),
+    ] {
         std::fs::write(folder.path().join(name), text).unwrap();
     }
     std::fs::create_dir(folder.path().join("sub.yaml")).unwrap();
+    // The lock of an editor leads nowhere.
+    std::os::unix::fs::symlink("me@host.1234", folder.path().join(".#a.yaml")).unwrap();
     let manifests = read_paths(&[folder.path().to_owned(), folder.path().join("a.yaml"), "/nonexistent/x".into()]);
     let keys: Vec<_> =
         manifests.documents.iter().map(|document| document.value.keys().next().unwrap().as_str()).collect();

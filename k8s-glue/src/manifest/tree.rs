@@ -23,6 +23,15 @@ pub(super) enum Tree {
     Tagged(String, Box<Self>),
 }
 
+/// How YAML writes what is a number and has no value.
+pub(super) const NOT_FINITE: [&str; 3] = [".nan", ".inf", "-.inf"];
+
+/// A whole number beyond 64 bits, as kubectl has it: the nearest number with a fraction.
+fn rounded(digits: &str) -> Tree {
+    let number = digits.parse().ok().and_then(Number::from_f64);
+    number.map_or_else(|| Tree::Text(digits.to_owned()), Tree::Number)
+}
+
 /// Reads one value; every value read takes one from the budget.
 #[derive(Clone, Copy)]
 pub(super) struct Reader<'b> {
@@ -63,16 +72,23 @@ impl<'de> Visitor<'de> for Reader<'_> {
     }
 
     fn visit_i128<E: Error>(self, value: i128) -> Result<Tree, E> {
-        Ok(Tree::Text(value.to_string()))
+        Ok(rounded(&value.to_string()))
     }
 
     fn visit_u128<E: Error>(self, value: u128) -> Result<Tree, E> {
-        Ok(Tree::Text(value.to_string()))
+        Ok(rounded(&value.to_string()))
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<Tree, E> {
         // JSON knows neither infinity nor not-a-number; as text they fail every field that wants a number.
-        Ok(Number::from_f64(value).map_or_else(|| Tree::Text(value.to_string()), Tree::Number))
+        let word = if value.is_nan() {
+            NOT_FINITE[0]
+        } else if value > 0.0 {
+            NOT_FINITE[1]
+        } else {
+            NOT_FINITE[2]
+        };
+        Ok(Number::from_f64(value).map_or_else(|| Tree::Text(word.to_owned()), Tree::Number))
     }
 
     fn visit_str<E: Error>(self, value: &str) -> Result<Tree, E> {

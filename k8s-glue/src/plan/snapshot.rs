@@ -7,6 +7,8 @@ use lbcore::config::Config;
 use lbcore::decide::{
     DecideOptions, EndpointAddress, Endpoints, ExcludeLabel, MissingSlices, ServiceFacts, SharingAnnotation, Snapshot,
 };
+use lbcore::labels::Labels;
+use lbcore::node::{NetworkCondition, Node};
 use lbcore::service::NodeName;
 
 use super::{Assignment, PlanSettings};
@@ -22,16 +24,28 @@ pub fn of(
     let live = settings.live_nodes.as_ref();
     let options = DecideOptions {
         exclude_label: if settings.ignore_exclude_label { ExcludeLabel::Ignored } else { ExcludeLabel::Respected },
-        missing_slices: MissingSlices::NoEndpoint,
+        missing_slices: if settings.standalone { MissingSlices::ServedEverywhere } else { MissingSlices::NoEndpoint },
         live_nodes: live.map(|names| names.iter().filter_map(|name| NodeName::new(name.as_str()).ok()).collect()),
     };
-    let mut snapshot = Snapshot::new(Arc::clone(config), objects.config.nodes.clone(), options);
+    let mut snapshot = Snapshot::new(Arc::clone(config), nodes(objects, settings), options);
     for assignment in assignments {
         let addresses = assignment.outcome.addresses.as_ref().map(|addresses| addresses.as_slice().to_vec());
         let endpoints = objects.endpoints.get(&assignment.state.key);
         snapshot.set_service(facts(assignment.object, addresses.unwrap_or_default(), endpoints.map(Vec::as_slice)));
     }
     snapshot
+}
+
+/// The nodes of the input; without a cluster, where nobody writes documents for them, also those said to be alive.
+fn nodes(objects: &Objects, settings: &PlanSettings) -> Vec<Node> {
+    let mut nodes = objects.config.nodes.clone();
+    let live = settings.live_nodes.iter().flatten().filter(|_| settings.standalone);
+    for name in live.filter_map(|name| NodeName::new(name.as_str()).ok()) {
+        if nodes.iter().all(|node| node.name != name) {
+            nodes.push(Node { name, labels: Labels::new(), network: NetworkCondition::default() });
+        }
+    }
+    nodes
 }
 
 /// A Service as decisions see it, with these addresses; `None` for endpoints means that it has no slice.

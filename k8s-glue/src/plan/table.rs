@@ -3,6 +3,7 @@
 use core::fmt::Write as _;
 
 use super::Plan;
+use crate::names::Shown;
 
 /// The plan; parts without entries are left out.
 pub(super) fn plan(plan: &Plan) -> String {
@@ -45,7 +46,8 @@ fn columns<const N: usize>(heads: [&str; N], rows: Vec<[String; N]>, out: &mut S
         out.push('\n');
     }
     let heads = heads.map(str::to_owned);
-    let rows: Vec<[String; N]> = core::iter::once(heads).chain(rows).collect();
+    let shown = |row: [String; N]| row.map(|cell| Shown(&cell).to_string());
+    let rows: Vec<[String; N]> = core::iter::once(heads).chain(rows.into_iter().map(shown)).collect();
     let mut widths = [0; N];
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {

@@ -9,11 +9,9 @@ use std::sync::Arc;
 use lbcore::config::{Config, Settings};
 use lbcore::converge::ServiceState;
 use lbcore::decide::ServiceFacts;
-use lbcore::family::{IpFamily, IpFamilyPolicy, ServiceFamilies};
 use lbcore::labels::Labels;
 use lbcore::node::{NetworkCondition, Node};
 use lbcore::pool::Pool;
-use lbcore::request::ClusterIpsProblem;
 use lbcore::service::{NodeName, ServiceKey};
 
 use super::ledger::takes_part;
@@ -91,7 +89,7 @@ impl Input {
 
     /// What decides the addresses of each Service that takes part.
     pub(crate) fn states(&self) -> Vec<ServiceState> {
-        self.services.values().map(state_without_cluster).filter(takes_part).collect()
+        self.services.values().map(ServiceObject::state_without_cluster).filter(takes_part).collect()
     }
 
     /// A Service with these addresses as decisions see it.
@@ -114,20 +112,11 @@ impl Input {
     }
 }
 
-/// The state of a Service whose families, where it has no cluster IP, are those it asks for: in a cluster the API server would give it one
-/// address of each, and without a cluster nobody does. IPv4 where it does not say.
-fn state_without_cluster(service: &ServiceObject) -> ServiceState {
-    let mut state = service.state();
-    if state.families == Err(ClusterIpsProblem::Missing) {
-        let primary = service.ip_families.first().copied().unwrap_or(IpFamily::V4);
-        let is_dual = service.ip_families.len() > 1 || state.policy != IpFamilyPolicy::SingleStack;
-        state.families = Ok(if is_dual { ServiceFamilies::Dual { primary } } else { ServiceFamilies::Single(primary) });
-    }
-    state
-}
-
 #[cfg(test)]
 mod tests {
+    use lbcore::family::{IpFamily, ServiceFamilies};
+    use lbcore::request::ClusterIpsProblem;
+
     use super::*;
 
     fn families(spec: &str) -> Result<ServiceFamilies, ClusterIpsProblem> {

@@ -18,6 +18,8 @@ use futures_util::StreamExt as _;
 use inotify::{EventStream, Inotify, WatchDescriptor, WatchMask};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+use crate::manifest::is_read;
+
 /// Quiet for so long, a burst of changes is over.
 const QUIET: Duration = Duration::from_millis(50);
 /// A burst that does not end is acted on all the same after this time.
@@ -76,7 +78,7 @@ fn fingerprint(paths: &[PathBuf]) -> Fingerprint {
             let names: Vec<OsString> =
                 fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.file_name()).collect();
             // A folder's own times change with every temporary file in it: only the names and the files count.
-            for name in names.iter().filter(|name| is_manifest(name)) {
+            for name in names.iter().filter(|name| is_read(name)) {
                 let file = path.join(name);
                 marks.insert(file.clone(), mark(&file));
             }
@@ -85,12 +87,6 @@ fn fingerprint(paths: &[PathBuf]) -> Fingerprint {
         }
     }
     marks
-}
-
-/// Whether a name in a folder is one that is read.
-fn is_manifest(name: &OsString) -> bool {
-    let extension = Path::new(name).extension().and_then(|extension| extension.to_str());
-    matches!(extension, Some("yaml" | "yml" | "json"))
 }
 
 /// The folders whose notices tell of changes of these paths: each folder itself, for a file the one it is in, and the same again
@@ -285,6 +281,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut watch = Watch::new(&[folder.path().to_owned()]);
         fs::write(folder.path().join("notes.txt"), "x").unwrap();
+        fs::write(folder.path().join(".hidden.yaml"), "x").unwrap();
         stays_quiet(&mut watch).await;
         fs::write(folder.path().join("b.yaml"), "x").unwrap();
         is_told(&mut watch).await;

@@ -63,6 +63,7 @@ fn names(value: Option<&Value>) -> Option<Vec<String>> {
 fn plan_settings_of(vector: &Vector) -> PlanSettings {
     let interfaces = vector.options.get("interfaces").and_then(Value::as_object);
     PlanSettings {
+        standalone: false,
         load_balancer_class: vector.options.get("loadBalancerClass").and_then(Value::as_str).map(str::to_owned),
         ignore_exclude_label: vector.options.get("ignoreExcludeLB") == Some(&Value::Bool(true)),
         live_nodes: names(vector.options.get("liveSpeakers")).map(|names| names.into_iter().collect()),
