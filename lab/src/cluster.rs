@@ -31,13 +31,14 @@ mod role;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::Duration;
 
 pub use node::Node;
 pub use pod::{Answer, POD_PORT, Pod};
-pub use role::{Program, Role};
+pub use role::{Program, Role, Roles};
 
 use crate::Lab;
 use crate::control_plane::objects::{self, Endpoint};
@@ -48,6 +49,10 @@ use crate::segment::Segment;
 
 /// Namespace that the product is installed in.
 pub const INSTALL_NAMESPACE: &str = "metallb-system";
+
+/// The Secret that the controller makes and speakers mount, and its entry ([OWN-16]).
+const MEMBER_SECRET: &str = "memberlist";
+const MEMBER_KEY: &str = "secretkey";
 
 const LAN: u16 = 0xe793;
 const SECOND: u16 = 0xe794;
@@ -86,6 +91,8 @@ pub struct Cluster {
     second: Option<Segment>,
     lab: Lab,
     guests: Mutex<BTreeMap<String, Host>>,
+    /// Where the key of the speakers is mounted.
+    member_key: Mutex<Option<PathBuf>>,
 }
 
 /// The router with the network behind it.
@@ -126,8 +133,8 @@ impl Cluster {
         };
         let clients = [client("client", 100)?, client("client2", 101)?];
         let router = plan.router.then(|| Router::make(&lab, &lan)).transpose()?;
-        let guests = Mutex::default();
-        let mut cluster = Self { nodes, plane, clients, router, lan, second, lab, guests };
+        let (guests, member_key) = (Mutex::default(), Mutex::default());
+        let mut cluster = Self { nodes, plane, clients, router, lan, second, lab, guests, member_key };
         cluster.write_nodes()?;
         if plan.proxy {
             for node in &mut cluster.nodes {
@@ -251,6 +258,37 @@ impl Cluster {
         Ok(host)
     }
 
+    /// Installs the product as users do: applies its manifests, and starts a controller and a speaker on each node with the rights of the
+    /// ServiceAccounts `controller` and `speaker`. As in a cluster, a speaker starts once the Secret that it mounts is there.
+    ///
+    /// # Errors
+    /// What the API server refused; [`Error::Late`] where the controller makes no Secret, with what it said.
+    pub fn install(&self, program: &Program, manifests: &str) -> Result<Roles> {
+        self.apply(manifests)?;
+        let account = |name: &str| self.plane.service_account(&program.namespace, name);
+        let mut controller = self.controller(program, "controller", &account("controller")?)?;
+        controller.start()?;
+        self.mount_member_key(&program.namespace).map_err(|error| error.with_last_look(&controller.log()))?;
+        let user = account("speaker")?;
+        let speakers = self.nodes.iter().map(|node| {
+            let mut speaker = self.speaker(program, node.name(), &user)?;
+            speaker.start().map(|()| speaker)
+        });
+        let speakers = speakers.collect::<Result<Vec<_>>>()?;
+        Ok(Roles { controller, speakers })
+    }
+
+    /// Waits for the Secret with the key that speakers share, and mounts it for those that [`Cluster::speaker`] makes from then on.
+    ///
+    /// # Errors
+    /// [`Error::Late`].
+    pub fn mount_member_key(&self, namespace: &str) -> Result<PathBuf> {
+        let folder = self.plane.mount_secret(namespace, MEMBER_SECRET, MEMBER_KEY, START_WITHIN)?;
+        let mut mounted = self.member_key.lock().unwrap_or_else(PoisonError::into_inner);
+        *mounted = Some(folder.clone());
+        Ok(folder)
+    }
+
     /// A controller with the rights of `user`, not started yet, in a host of its own called `name`, which is also its Pod's name.
     ///
     /// # Errors
@@ -259,7 +297,7 @@ impl Cluster {
         let host = self.guest(name)?;
         let node = self.nodes.first().map(Node::name).unwrap_or_default();
         self.apply(&objects::pod(&program.namespace, name, "controller", node))?;
-        let environment = [("METALLB_DEPLOYMENT", "controller"), ("METALLB_ML_SECRET_NAME", "memberlist")];
+        let environment = [("METALLB_DEPLOYMENT", "controller"), ("METALLB_ML_SECRET_NAME", MEMBER_SECRET)];
         Ok(Role::new(program, "controller", name, &host, user, &environment))
     }
 
@@ -272,12 +310,16 @@ impl Cluster {
         let name = format!("speaker-{}", node.name());
         self.apply(&objects::pod(&program.namespace, &name, "speaker", node.name()))?;
         let address = node.address_v4().to_string();
+        let mounted = self.member_key.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mounted = mounted.map(|folder| folder.to_string_lossy().into_owned());
         let environment = [
             ("METALLB_NODE_NAME", node.name()),
             ("METALLB_HOST", &address),
             ("METALLB_ML_BIND_ADDR", &address),
             ("METALLB_ML_LABELS", "app=metallb,component=speaker"),
         ];
+        let mounted = mounted.as_deref().map(|folder| ("METALLB_ML_SECRET_KEY_PATH", folder));
+        let environment: Vec<(&str, &str)> = environment.into_iter().chain(mounted).collect();
         Ok(Role::new(program, "speaker", &name, node.host(), user, &environment))
     }
 

@@ -175,6 +175,21 @@ impl ControlPlane {
         Ok(self.admin.with_kubeconfig(kubeconfig))
     }
 
+    /// Writes one entry of a Secret into a file, as a kubelet that mounts it would; waits until the Secret is there. Returns the folder,
+    /// in which the file has the name of the entry.
+    ///
+    /// # Errors
+    /// [`Error::Late`] where there is no such Secret in time.
+    pub fn mount_secret(&self, namespace: &str, secret: &str, entry: &str, within: Duration) -> Result<PathBuf> {
+        let template = format!("go-template={{{{index .data \"{entry}\" | base64decode}}}}");
+        let what = format!("Secret {namespace}/{secret}");
+        let arguments = ["secret", secret, "--namespace", namespace, "-o", &template];
+        let text = self.wait_for(&what, within, &arguments, |text| !text.is_empty())?;
+        let folder = format!("secrets/{namespace}/{secret}");
+        self.folder.write(&format!("{folder}/{entry}"), &text)?;
+        Ok(self.folder.file(&folder))
+    }
+
     /// Applies objects as the administrator: [`Kubectl::apply`].
     ///
     /// # Errors

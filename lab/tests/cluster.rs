@@ -52,6 +52,8 @@ fn main() -> ExitCode {
         trial("a_definition_with_rules_refuses_what_they_forbid", a_definition_with_rules_refuses),
         trial("a_service_account_may_what_it_was_given_and_nothing_else", a_service_account_may_what_it_was_given),
         trial("every_write_is_recorded_and_no_read", every_write_is_recorded),
+        trial("a_secret_is_mounted_once_it_is_there", a_secret_is_mounted),
+        trial("a_role_runs_in_its_place_under_its_name", a_role_runs_in_its_place),
         trial("an_address_bound_to_one_node_leads_to_every_pod", an_address_leads_to_every_pod),
         trial("with_policy_local_a_node_serves_its_own_pods_alone", policy_local_serves_its_own_pods),
         trial("a_node_cut_off_from_the_api_server_comes_back", a_node_cut_off_comes_back),
@@ -173,6 +175,35 @@ fn every_write_is_recorded(cluster: &mut Cluster) -> Checked {
     };
     wait_until(SOON, "two writes, and no more, in the record", find)?;
     Ok(())
+}
+
+fn a_secret_is_mounted(cluster: &mut Cluster) -> Checked {
+    let mount = |within| cluster.plane().mount_secret("default", "shared", "secretkey", within);
+    check(mount(Duration::from_millis(300)).is_err(), "a Secret that is not there was mounted")?;
+    cluster.admin().run(&["create", "secret", "generic", "shared", "--from-literal=secretkey=of all"])?;
+    let folder = mount(SOON)?;
+    check(std::fs::read_to_string(folder.join("secretkey"))? == "of all", "another text")
+}
+
+/// A stand-in for the product: says what it was given, and stays.
+const SCRIPT: &str = "#!/bin/sh\necho \"is $1 as $METALLB_POD_NAME on $METALLB_NODE_NAME\"\nexec sleep 600\n";
+
+fn a_role_runs_in_its_place(cluster: &mut Cluster) -> Checked {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = lab::Folder::make("script")?;
+    let path = folder.write("product", SCRIPT)?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755))?;
+    cluster.apply("{apiVersion: v1, kind: Namespace, metadata: {name: metallb-system}}")?;
+    let mut speaker = cluster.speaker(&lab::cluster::Program::new(path), "n2", cluster.admin())?;
+    let pod = ["pod", "speaker-n2", "--namespace", "metallb-system"];
+    check(cluster.admin().field(&pod, "{.spec.nodeName}")? == "n2", "its Pod is on another node")?;
+    for _ in 0..2 {
+        speaker.start()?;
+        let process = speaker.process().ok_or("it does not run")?;
+        process.wait_for("is speaker as speaker-n2 on n2", SOON)?;
+    }
+    speaker.kill()?;
+    check(speaker.process().is_none() && speaker.log().matches("is speaker").count() == 2, "its log is not whole")
 }
 
 /// A Service with an address of each family on the segment of the nodes, which no controller gave it.

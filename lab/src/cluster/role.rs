@@ -44,6 +44,38 @@ impl Program {
     }
 }
 
+/// All processes of an installed product.
+#[derive(Debug)]
+pub struct Roles {
+    /// The one controller.
+    pub controller: Role,
+    /// A speaker for each node, in their order.
+    pub speakers: Vec<Role>,
+}
+
+impl Roles {
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = &Role> {
+        std::iter::once(&self.controller).chain(&self.speakers)
+    }
+
+    /// All of them, to start and stop them.
+    pub fn all_mut(&mut self) -> impl Iterator<Item = &mut Role> {
+        std::iter::once(&mut self.controller).chain(&mut self.speakers)
+    }
+
+    /// The speaker of a node.
+    pub fn speaker(&mut self, node: &str) -> Option<&mut Role> {
+        let name = format!("speaker-{node}");
+        self.speakers.iter_mut().find(|role| role.name() == name)
+    }
+
+    /// What all have said, for the message of a failure.
+    pub fn logs(&self) -> String {
+        self.all().map(|role| format!("--- {}\n{}", role.name(), role.log())).collect::<Vec<_>>().join("\n")
+    }
+}
+
 /// A controller or a speaker in its host. It is killed when it is dropped.
 #[derive(Debug)]
 pub struct Role {

@@ -97,6 +97,16 @@ impl Kubectl {
         self.try_run(arguments)?.success()
     }
 
+    /// One field of one object by its JSON path (`{.spec.holderIdentity}`); empty where it is not set.
+    ///
+    /// # Errors
+    /// [`Error::Exit`] where there is no such object.
+    pub fn field(&self, object: &[&str], path: &str) -> Result<String> {
+        let output = format!("jsonpath={path}");
+        let arguments: Vec<&str> = ["get", "-o", &output].into_iter().chain(object.iter().copied()).collect();
+        self.run(&arguments)
+    }
+
     /// `kubectl apply` of objects in YAML or JSON. A kind whose definition was applied a moment ago is waited for.
     ///
     /// # Errors
