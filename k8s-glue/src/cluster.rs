@@ -2,15 +2,24 @@
 //!
 //! | file | what it does |
 //! |---|---|
+//! | `clock` | the wall clock, as objects carry it |
 //! | `client` | finds the API server and keeps every request short |
+//! | `configuration_state` | the object in which a role says whether it can use the configuration |
+//! | `events` | what users read in `kubectl describe`: merged, rationed, sent |
+//! | `lease` | one leader among the processes of a role |
 //! | `watch` | one stream of what happens to the watched kinds; reconnects by itself |
 //! | `world` | folds that stream into the present state, and says what each change touches |
+//! | `write` | writes, each made only while its role may write |
 //!
 //! Nothing here decides: [`convert`](crate::convert) and lbcore do, as for files.
 
-#[expect(dead_code, reason = "the roles that use all of it follow")]
 pub(crate) mod client;
+pub(crate) mod clock;
+pub(crate) mod configuration_state;
+pub(crate) mod events;
+pub(crate) mod lease;
 #[expect(dead_code, reason = "the roles that use all of it follow")]
 pub(crate) mod watch;
 #[expect(dead_code, reason = "the roles that use all of it follow")]
 pub(crate) mod world;
+pub(crate) mod write;

@@ -1,22 +1,242 @@
 //! `ferrule controller`: the role that allocates addresses to the Services of a cluster.
+//!
+//! | file | what it does | needs |
+//! |---|---|---|
+//! | `start` | own Pod, key of the members, signals | client |
+//! | `term` | one term of a leader: reads the world anew, then follows it | client |
+//! | `planner` | changes in, writes and things to tell out | nothing |
+//! | `service_status` | what a status shall say, and the write that makes it so | nothing |
+//! | `pool_status` | when counters of pools are written | nothing |
+//!
+//! One process leads ([`crate::cluster::lease`]); the others wait without a watch. Who leads again reads everything again: nothing is
+//! carried from one term to the next. Every write is made only while the lease is good.
 
+mod planner;
+mod pool_status;
+mod service_status;
+mod start;
+mod term;
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use kube::Client;
+use lbcore::allocator::PoolsError;
 use thiserror::Error;
+use tokio::runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{oneshot, watch};
+use tokio::time::timeout;
 
-use crate::args::{ControllerArgs, Outcome};
+use crate::args::{ControllerArgs, Outcome, UnknownNamespace};
+use crate::cluster::client;
+use crate::cluster::configuration_state::{Component, OwnPod, Speaking};
+use crate::cluster::events::{EventSink, Reporter};
+use crate::cluster::lease::{self, Leadership, LeaseName};
+use crate::cluster::write::{Authority, Writer};
 
-/// Why the controller did not start.
+pub use crate::cluster::client::{ConnectError, RequestError};
+pub use crate::cluster::write::WriteError;
+
+use self::term::TermContext;
+
+/// The name of the Lease, in the install namespace.
+pub const LEASE: &str = "metallb-controller";
+/// What the events of this role name as their source ([CEVT-1]).
+const COMPONENT: &str = "metallb-controller";
+/// A polite stop that takes longer is cut short.
+const STOP_WITHIN: Duration = Duration::from_millis(800);
+
+/// Why the controller did not start, or stopped.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ControllerError {
-    /// This build has the command line of the controller, and no more.
-    #[error("this build has no controller yet")]
-    NotBuilt,
+    /// The install namespace is not known.
+    #[error(transparent)]
+    Namespace(#[from] UnknownNamespace),
+    /// There is no way to the API server.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The Pod named as our own cannot be read.
+    #[error("the own Pod {namespace}/{name} cannot be read: correct --pod-name, or grant get on pods")]
+    OwnPod {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+        /// What the API server said.
+        source: RequestError,
+    },
+    /// The Secret with the key of the speakers cannot be made ([MLSEC-1]).
+    #[error("the Secret {name} with the key of the speakers cannot be read or made")]
+    MemberSecret {
+        /// Its name.
+        name: String,
+        /// What the API server said.
+        source: WriteError,
+    },
+    /// The Deployment that shall own the Secret cannot be read.
+    #[error("the Deployment {name}, which owns the Secret of the speakers, cannot be read: correct --deployment")]
+    Deployment {
+        /// Its name.
+        name: String,
+        /// What the API server said.
+        source: RequestError,
+    },
+    /// A checked configuration has pools that the allocator refuses: a fault of our own.
+    #[error("the checked pools are refused by the allocator")]
+    Pools(#[from] PoolsError),
+    /// The system refused something that every program gets.
+    #[error("cannot {action}")]
+    System {
+        /// What was tried.
+        action: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
 }
 
-/// Runs until it is told to stop.
+/// `ferrule controller`; returns when it has been told to stop.
 ///
 /// # Errors
-/// [`ControllerError`].
-pub const fn run(_arguments: &ControllerArgs) -> Result<Outcome, ControllerError> {
-    Err(ControllerError::NotBuilt)
+/// [`ControllerError`], by its variants.
+pub fn run(arguments: &ControllerArgs) -> Result<Outcome, ControllerError> {
+    start::log(arguments.role.log_level);
+    for ineffective in arguments.without_effect() {
+        tracing::warn!(flag = ineffective.flag, reason = ineffective.reason, "flag has no effect");
+    }
+    let runtime = runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .thread_name("ferrule-controller")
+        .build()
+        .map_err(|source| ControllerError::System { action: "start threads", source })?;
+    let outcome = runtime.block_on(serve(arguments));
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn serve(arguments: &ControllerArgs) -> Result<Outcome, ControllerError> {
+    let mut signals = Signals::new()?;
+    tokio::select! {
+        () = signals.next() => Ok(Outcome::Good),
+        started = Controller::start(arguments) => {
+            let controller = started?;
+            controller.run(signals).await
+        }
+    }
+}
+
+/// SIGTERM and SIGINT.
+struct Signals([Signal; 2]);
+
+impl Signals {
+    fn new() -> Result<Self, ControllerError> {
+        let listen =
+            |kind| signal(kind).map_err(|source| ControllerError::System { action: "listen for signals", source });
+        Ok(Self([listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?]))
+    }
+
+    async fn next(&mut self) {
+        let [terminate, interrupt] = &mut self.0;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    }
+}
+
+/// A controller that has what it needs.
+struct Controller {
+    client: Client,
+    namespace: String,
+    class: Option<String>,
+    pod: Option<OwnPod>,
+    identity: String,
+    is_ready: Arc<AtomicBool>,
+}
+
+impl Controller {
+    async fn start(arguments: &ControllerArgs) -> Result<Self, ControllerError> {
+        let namespace = arguments.role.install_namespace()?;
+        let client = client::connect(arguments.role.kubeconfig()).await?;
+        let pod = match &arguments.role.pod_name {
+            Some(name) => Some(start::own_pod(&client, &namespace, name).await?),
+            None => None,
+        };
+        if let Some(secret) = &arguments.ml_secret_name {
+            start::member_secret(&client, &namespace, secret, arguments.deployment.as_deref()).await?;
+        }
+        let identity = pod.as_ref().map_or_else(start::process_name, |pod| pod.name.clone());
+        let class = arguments.role.load_balancer_class.clone();
+        Ok(Self { client, namespace, class, pod, identity, is_ready: Arc::new(AtomicBool::new(false)) })
+    }
+
+    async fn run(self, mut signals: Signals) -> Result<Outcome, ControllerError> {
+        let authority = Arc::new(Authority::none());
+        let (leadership, led) = watch::channel(Leadership::Candidate);
+        let (stop, stopped) = oneshot::channel();
+        let name = LeaseName { namespace: self.namespace.clone(), name: LEASE.to_owned() };
+        let keeper =
+            lease::keep(self.client.clone(), name, self.identity.clone(), Arc::clone(&authority), leadership, stopped);
+        let keeper = tokio::spawn(keeper);
+        tracing::info!(identity = self.identity, namespace = self.namespace, class = self.class, "started");
+        let outcome = tokio::select! {
+            () = signals.next() => Ok(Outcome::Good),
+            error = self.terms(&authority, led) => Err(error),
+        };
+        // Whatever was being written was dropped with the term; the keeper releases the lease.
+        let _ = stop.send(());
+        if timeout(STOP_WITHIN, keeper).await.is_err() {
+            tracing::warn!("stopped before the lease was released");
+        }
+        tracing::info!("stopped");
+        outcome
+    }
+
+    /// One term after the other; returns only for a fault of our own.
+    async fn terms(&self, authority: &Arc<Authority>, mut led: watch::Receiver<Leadership>) -> ControllerError {
+        loop {
+            let leadership = *led.borrow_and_update();
+            let leads = leadership != Leadership::Candidate;
+            // Who waits is ready to take over.
+            self.is_ready.store(!leads, Ordering::Release);
+            let changed = async {
+                if led.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            };
+            if !leads {
+                changed.await;
+                continue;
+            }
+            tokio::select! {
+                () = changed => {}
+                failed = term::lead(&self.client, self.context(authority)) => {
+                    if let Err(error) = failed {
+                        return error;
+                    }
+                }
+            }
+        }
+    }
+
+    fn context(&self, authority: &Arc<Authority>) -> TermContext {
+        let writer = Writer::new(self.client.clone(), Arc::clone(authority));
+        let reporter = Reporter { component: COMPONENT, instance: self.identity.clone() };
+        TermContext {
+            namespace: self.namespace.clone(),
+            class: self.class.clone(),
+            events: EventSink::start(writer.clone(), reporter),
+            writer,
+            speaking: Speaking {
+                component: Component::Controller,
+                namespace: self.namespace.clone(),
+                pod: self.pod.clone(),
+            },
+            is_ready: Arc::clone(&self.is_ready),
+        }
+    }
 }

@@ -24,6 +24,8 @@ pub use duration::parse_duration;
 use field::{Fields, Findings};
 use likely::Likely;
 pub use service::ServiceObject;
+#[cfg(test)]
+pub(crate) use time::parse_time;
 
 use crate::manifest::{Document, OddityKind};
 use crate::names::{self, NameError};

@@ -15,7 +15,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Why the API server could not be found.
 #[derive(Debug, Error)]
-pub(crate) enum ConnectError {
+pub enum ConnectError {
     /// The file named cannot be used.
     #[error("kubeconfig {path} cannot be used")]
     Kubeconfig {
@@ -55,13 +55,22 @@ pub(crate) async fn connect(kubeconfig: Option<&Path>) -> Result<Client, Connect
 
 /// Why a request did not succeed.
 #[derive(Debug, Error)]
-pub(crate) enum RequestError {
+pub enum RequestError {
     /// The API server said no, or could not be reached.
-    #[error(transparent)]
+    #[error("{}", text_of(.0))]
     Api(#[from] kube::Error),
     /// No answer in time; whether it was carried out is not known.
     #[error("the API server did not answer within {} s", REQUEST_TIMEOUT.as_secs())]
     Timeout,
+}
+
+/// What the API server said, without what else its answer holds.
+fn text_of(error: &kube::Error) -> String {
+    if let kube::Error::Api(status) = error {
+        format!("{} ({})", status.message, status.code)
+    } else {
+        error.to_string()
+    }
 }
 
 impl RequestError {

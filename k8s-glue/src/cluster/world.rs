@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use lbcore::config::{Problem, RawConfig};
+use lbcore::converge::ServiceKind;
 use lbcore::decide::ServiceFacts;
 use lbcore::labels::Labels;
 use lbcore::node::Node;
@@ -18,27 +19,45 @@ use crate::convert::{self, Endpoint, ServiceObject};
 use crate::manifest::{Document, Positions};
 use crate::plan::snapshot::facts;
 
+/// What the annotations of a Service begin with that mean something here.
+const OUR_ANNOTATIONS: [&str; 2] = ["metallb.io/", "metallb.universe.tf/"];
+
 /// A Service, and what a write of its status needs beside what decisions need.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SeenService {
-    /// The Service as decisions see it.
+    /// The Service as decisions see it; of its annotations those of MetalLB.
     pub(crate) object: ServiceObject,
-    /// `metadata`, without `managedFields`.
-    pub(crate) metadata: Map<String, Value>,
-    /// `status.loadBalancer.ingress` as it stands.
-    pub(crate) ingress: Vec<Value>,
+    uid: Box<str>,
+    version: Box<str>,
+    /// `metadata` and `status` as one JSON text: they are needed whole when the status is written, and never otherwise.
+    written_parts: Box<str>,
 }
 
 impl SeenService {
     /// The version of the object that was seen; empty where the server gives none.
     pub(crate) fn resource_version(&self) -> &str {
-        self.metadata.get("resourceVersion").and_then(Value::as_str).unwrap_or_default()
+        &self.version
     }
 
     /// The identity of the object over its life.
     pub(crate) fn uid(&self) -> &str {
-        self.metadata.get("uid").and_then(Value::as_str).unwrap_or_default()
+        &self.uid
     }
+
+    /// `metadata` (without `managedFields`) and `status`, as they were seen; empty where the view does not keep them.
+    pub(crate) fn written_parts(&self) -> (Map<String, Value>, Map<String, Value>) {
+        // It was written by us.
+        serde_json::from_str(&self.written_parts).unwrap_or_default()
+    }
+}
+
+/// Whether Services are kept with what a write of their status needs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum WrittenParts {
+    /// They are read only.
+    #[default]
+    Dropped,
+    Kept,
 }
 
 /// What a change touches.
@@ -68,6 +87,7 @@ pub(crate) enum Touched {
 #[derive(Debug, Default)]
 pub(crate) struct World {
     install_namespace: Arc<str>,
+    written_parts: WrittenParts,
     ours: BTreeMap<(Kind, ObjectName), Document>,
     namespaces: BTreeMap<String, Labels>,
     nodes: BTreeMap<NodeName, Node>,
@@ -84,6 +104,11 @@ impl World {
     /// Nothing seen yet.
     pub(crate) fn new(install_namespace: &str) -> Self {
         Self { install_namespace: install_namespace.into(), ..Self::default() }
+    }
+
+    /// Nothing seen yet; Services will be kept so that their status can be written.
+    pub(crate) fn for_writer(install_namespace: &str) -> Self {
+        Self { written_parts: WrittenParts::Kept, ..Self::new(install_namespace) }
     }
 
     /// Takes in one thing seen; the end of a list may touch much.
@@ -191,12 +216,31 @@ impl World {
     }
 
     fn apply_service(&mut self, value: Map<String, Value>) -> Touched {
-        let metadata = value.get("metadata").and_then(Value::as_object).cloned().unwrap_or_default();
-        let ingress = value.get("status").and_then(|status| status.get("loadBalancer")?.get("ingress")?.as_array());
-        let ingress = ingress.cloned().unwrap_or_default();
-        let Some(object) = self.read(value).services.pop() else { return Touched::Nothing };
+        let text = |name: &str| {
+            let text = value.get("metadata").and_then(|metadata| metadata.get(name)?.as_str());
+            Box::from(text.unwrap_or_default())
+        };
+        let (uid, version) = (text("uid"), text("resourceVersion"));
+        let written_parts = match self.written_parts {
+            WrittenParts::Dropped => Box::default(),
+            WrittenParts::Kept => {
+                let part = |name: &str| value.get(name).and_then(Value::as_object).cloned().unwrap_or_default();
+                // Maps of JSON always become a text.
+                serde_json::to_string(&(part("metadata"), part("status"))).unwrap_or_default().into_boxed_str()
+            }
+        };
+        let Some(mut object) = self.read(value).services.pop() else { return Touched::Nothing };
         let key = object.key.clone();
-        self.services.insert(key.clone(), Arc::new(SeenService { object, metadata, ingress }));
+        object.annotations.retain(|name, _| OUR_ANNOTATIONS.iter().any(|prefix| name.starts_with(prefix)));
+        if object.service_kind == ServiceKind::Other && object.recorded.is_empty() && object.annotations.is_empty() {
+            // Most Services of a cluster: nobody has anything to do with them.
+            return match self.services.remove(&key) {
+                Some(_) => Touched::Service(key),
+                None => Touched::Nothing,
+            };
+        }
+        let seen = SeenService { object, uid, version, written_parts };
+        self.services.insert(key.clone(), Arc::new(seen));
         Touched::Service(key)
     }
 
@@ -310,7 +354,7 @@ impl World {
         self.nodes.get(name)
     }
 
-    /// A Service of any type and class.
+    /// A Service of any class: a load balancer, or one that still has something of one (a status, one of our annotations).
     pub(crate) fn service(&self, key: &ServiceKey) -> Option<&Arc<SeenService>> {
         self.services.get(key)
     }

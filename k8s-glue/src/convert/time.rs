@@ -1,7 +1,7 @@
 //! Points in time as Kubernetes writes them (RFC 3339).
 
 /// Seconds since 1970 of a time such as `2026-01-02T03:04:05Z` or `2026-01-02T03:04:05.25+01:00`; `None` for any other text.
-pub(super) fn parse_time(text: &str) -> Option<i64> {
+pub(crate) fn parse_time(text: &str) -> Option<i64> {
     let (date, clock) = text.split_once(['T', 't'])?;
     let mut parts = date.splitn(3, '-');
     let (year, month, day) = (number(parts.next()?, 4)?, number(parts.next()?, 2)?, number(parts.next()?, 2)?);

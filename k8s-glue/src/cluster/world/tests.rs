@@ -93,7 +93,6 @@ fn a_list_keeps_what_it_names() {
     world.fold(service("192.0.2.2"));
     assert_eq!(world.fold(Seen::Complete(Kind::Service)), [Touched::Complete(Kind::Service)]);
     assert_eq!(world.service(&web()).unwrap().object.recorded, ["192.0.2.2"]);
-    assert_eq!(world.service(&web()).unwrap().ingress, [json!({"ip": "192.0.2.2", "ipMode": "VIP"})]);
 }
 
 // [ANN-21]
@@ -110,4 +109,25 @@ fn the_slices_of_a_service_count_together() {
     assert_eq!(usable(&world), both, "an endpoint that is not ready adds nothing");
     world.fold(slice("a", "other", true));
     assert_eq!(usable(&world), lbcore::decide::Endpoints::NoSlice);
+}
+
+// [CTRL-60]
+#[test]
+fn a_writer_keeps_metadata_and_status_whole() {
+    let mut world = World::for_writer("metallb-system");
+    world.fold(service("192.0.2.1"));
+    let (metadata, status) = world.service(&web()).unwrap().written_parts();
+    assert_eq!(metadata["namespace"], "shop");
+    assert_eq!(status["loadBalancer"]["ingress"], json!([{"ip": "192.0.2.1", "ipMode": "VIP"}]));
+}
+
+// [CTRL-4]
+#[test]
+fn a_service_that_never_was_a_load_balancer_is_not_kept() {
+    let mut world = World::new("metallb-system");
+    let plain = || object(Kind::Service, "shop", "web", &json!({"spec": {"type": "ClusterIP"}}));
+    assert_eq!(world.fold(plain()), [Touched::Nothing]);
+    world.fold(service("192.0.2.1"));
+    assert_eq!(world.fold(plain()), [Touched::Service(web())]);
+    assert!(world.service(&web()).is_none());
 }

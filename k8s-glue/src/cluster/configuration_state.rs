@@ -1,0 +1,314 @@
+//! The object in which a process says whether it can use the configuration ([CFGST-1] to [CFGST-10]).
+//!
+//! Pure but for [`bring`]: what the object shall say, and what of that has to be written, given what it says now.
+
+use kube::api::ApiResource;
+use serde_json::{Map, Value, json};
+
+use super::clock::WallTime;
+use super::watch::Kind;
+use super::write::{Answer, Target, WriteError, Writer};
+
+/// The API server refuses longer messages ([API-CFGST-1]).
+const MESSAGE_LIMIT: usize = 32_768;
+/// What the message of a refused configuration begins with ([CFGST-3]).
+const MARKER: &str = "configuration error: ";
+
+/// Which process speaks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Component {
+    Controller,
+    /// The speaker of this node.
+    #[expect(dead_code, reason = "the speaker follows")]
+    Speaker(String),
+}
+
+impl Component {
+    /// The name of the object ([API-CFGST-2]).
+    pub(crate) fn object_name(&self) -> String {
+        match self {
+            Self::Controller => "controller".to_owned(),
+            Self::Speaker(node) => format!("speaker-{node}"),
+        }
+    }
+
+    /// The field owner of the condition ([CFGST-2]).
+    const fn owner(&self) -> &'static str {
+        match self {
+            Self::Controller => "poolReconciler",
+            Self::Speaker(_) => "configReconciler",
+        }
+    }
+
+    const fn condition(&self) -> &'static str {
+        match self {
+            Self::Controller => "poolReconcilerValid",
+            Self::Speaker(_) => "configReconcilerValid",
+        }
+    }
+
+    fn labels(&self) -> Value {
+        match self {
+            Self::Controller => json!({"metallb.io/component-type": "controller"}),
+            Self::Speaker(node) => {
+                json!({"metallb.io/component-type": "speaker", "metallb.io/node-name": label_value(node)})
+            }
+        }
+    }
+}
+
+/// A node's name as a value of a label: names above 63 octets are cut and told apart by a digest ([API-BGPST-2]).
+pub(crate) fn label_value(node: &str) -> String {
+    use sha2::{Digest as _, Sha256};
+    const LIMIT: usize = 63;
+    if node.len() <= LIMIT {
+        return node.to_owned();
+    }
+    let octets = Sha256::digest(node.as_bytes());
+    let number = octets.iter().take(8).fold(0_u64, |number, octet| number << 8 | u64::from(*octet));
+    let digest = format!("{number:016x}");
+    let kept = node.get(..LIMIT - digest.len() - 1).unwrap_or_default();
+    format!("{kept}-{digest}")
+}
+
+/// Whether the process can use the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It is in force.
+    Reconciled,
+    /// It is refused; all reasons, one a line.
+    ConfigurationError(String),
+    /// Something else keeps it from being used, such as a list that the API server does not give.
+    UnknownError(String),
+}
+
+impl Verdict {
+    const fn status(&self) -> &'static str {
+        match self {
+            Self::Reconciled => "True",
+            Self::ConfigurationError(_) | Self::UnknownError(_) => "False",
+        }
+    }
+
+    const fn reason(&self) -> &'static str {
+        match self {
+            Self::Reconciled => "Reconciled",
+            Self::ConfigurationError(_) => "ConfigurationError",
+            Self::UnknownError(_) => "UnknownError",
+        }
+    }
+
+    /// [CFGST-6]; what is not known to be a fault of the configuration is neither valid nor invalid ([CFGST-9]).
+    const fn result(&self) -> &'static str {
+        match self {
+            Self::Reconciled => "Valid",
+            Self::ConfigurationError(_) => "Invalid",
+            Self::UnknownError(_) => "Unknown",
+        }
+    }
+
+    fn message(&self) -> String {
+        let mut text = match self {
+            Self::Reconciled => String::new(),
+            Self::ConfigurationError(reasons) => format!("{MARKER}{reasons}"),
+            Self::UnknownError(reason) => reason.clone(),
+        };
+        if text.len() > MESSAGE_LIMIT {
+            let end = (0..=MESSAGE_LIMIT).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default();
+            text.truncate(end);
+        }
+        text
+    }
+}
+
+/// The Pod that owns the object: name and identity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OwnPod {
+    pub(crate) name: String,
+    pub(crate) uid: String,
+}
+
+impl OwnPod {
+    /// As an object names its owner; plain, not a controller ([CFGST-1]).
+    pub(crate) fn reference(&self) -> Value {
+        json!({"apiVersion": "v1", "kind": "Pod", "name": self.name, "uid": self.uid})
+    }
+}
+
+/// What has to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    Nothing,
+    /// The object is not there, or lacks its labels or its owner.
+    Object,
+    /// The status differs.
+    Status,
+}
+
+/// Who speaks, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Speaking {
+    pub(crate) component: Component,
+    pub(crate) namespace: String,
+    /// `None` outside of a cluster.
+    pub(crate) pod: Option<OwnPod>,
+}
+
+impl Speaking {
+    /// What the object lacks. Only the time of a condition does not count ([CFGST-10]).
+    pub(crate) fn need(&self, observed: Option<&Map<String, Value>>, verdict: &Verdict) -> Need {
+        let Some(observed) = observed else { return Need::Object };
+        let metadata = observed.get("metadata");
+        let labels = metadata.and_then(|metadata| metadata.get("labels")).cloned().unwrap_or_default();
+        let owners = metadata.and_then(|metadata| metadata.get("ownerReferences")?.as_array());
+        let is_owned = self.pod.as_ref().is_none_or(|pod| {
+            owners.is_some_and(|owners| {
+                owners.iter().any(|owner| owner.get("uid").and_then(Value::as_str) == Some(pod.uid.as_str()))
+            })
+        });
+        if labels != self.component.labels() || !is_owned {
+            return Need::Object;
+        }
+        if self.says(observed, verdict) { Need::Nothing } else { Need::Status }
+    }
+
+    fn says(&self, observed: &Map<String, Value>, verdict: &Verdict) -> bool {
+        let Some(status) = observed.get("status") else { return false };
+        let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let message = verdict.message();
+        let conditions = status.get("conditions").and_then(Value::as_array);
+        let own = conditions
+            .and_then(|conditions| conditions.iter().find(|one| text(one, "type") == self.component.condition()));
+        text(status, "result") == verdict.result()
+            && text(status, "errorSummary") == message
+            && own.is_some_and(|own| {
+                text(own, "status") == verdict.status()
+                    && text(own, "reason") == verdict.reason()
+                    && text(own, "message") == message
+            })
+    }
+
+    fn body(&self, observed: Option<&Map<String, Value>>) -> Value {
+        let mut metadata = json!({
+            "name": self.component.object_name(), "namespace": self.namespace, "labels": self.component.labels(),
+        });
+        if let Some(pod) = &self.pod
+            && let Some(metadata) = metadata.as_object_mut()
+        {
+            metadata.insert("ownerReferences".to_owned(), json!([pod.reference()]));
+        }
+        let version = observed.and_then(|observed| observed.get("metadata")?.get("resourceVersion"));
+        if let (Some(version), Some(metadata)) = (version, metadata.as_object_mut()) {
+            metadata.insert("resourceVersion".to_owned(), version.clone());
+        }
+        json!({"apiVersion": "metallb.io/v1beta1", "kind": "ConfigurationState", "metadata": metadata})
+    }
+
+    fn status(&self, verdict: &Verdict, wall: WallTime) -> Value {
+        let message = verdict.message();
+        json!({
+            "apiVersion": "metallb.io/v1beta1",
+            "kind": "ConfigurationState",
+            "metadata": {"name": self.component.object_name(), "namespace": self.namespace},
+            "status": {
+                "result": verdict.result(),
+                "errorSummary": message,
+                "conditions": [{
+                    "type": self.component.condition(),
+                    "status": verdict.status(),
+                    "reason": verdict.reason(),
+                    "message": message,
+                    "lastTransitionTime": wall.seconds(),
+                }],
+            },
+        })
+    }
+}
+
+/// Makes the one write that is needed first; what comes of it is seen by the watch, and may need another.
+///
+/// # Errors
+/// [`WriteError`].
+pub(crate) async fn bring(
+    writer: &Writer,
+    speaking: &Speaking,
+    observed: Option<&Map<String, Value>>,
+    verdict: &Verdict,
+) -> Result<(), WriteError> {
+    let resource: ApiResource = Kind::ConfigurationState.resource();
+    let name = speaking.component.object_name();
+    let target = Target { resource: &resource, namespace: &speaking.namespace, name: &name };
+    let answer: Answer = match speaking.need(observed, verdict) {
+        Need::Nothing => return Ok(()),
+        Need::Object if observed.is_none() => writer.create(target, &speaking.body(None)).await?,
+        Need::Object => writer.replace(target, &speaking.body(observed)).await?,
+        Need::Status => {
+            let body = speaking.status(verdict, WallTime::now());
+            writer.apply_status(target, speaking.component.owner(), &body).await?
+        }
+    };
+    tracing::debug!(version = answer.into_version(), "configuration state was written");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn speaking() -> Speaking {
+        let pod = OwnPod { name: "controller-1".to_owned(), uid: "uid-1".to_owned() };
+        Speaking { component: Component::Controller, namespace: "metallb-system".to_owned(), pod: Some(pod) }
+    }
+
+    fn merged(speaking: &Speaking, verdict: &Verdict) -> Map<String, Value> {
+        let mut object = speaking.body(None);
+        object["status"] = speaking.status(verdict, WallTime::default())["status"].clone();
+        object.as_object().unwrap().clone()
+    }
+
+    // [CFGST-1], [CFGST-10]
+    #[test]
+    fn what_was_written_needs_no_other_write() {
+        let speaking = speaking();
+        let refused = Verdict::ConfigurationError("pool p overlaps pool q".to_owned());
+        for verdict in [Verdict::Reconciled, refused.clone(), Verdict::UnknownError("no list".to_owned())] {
+            assert_eq!(speaking.need(Some(&merged(&speaking, &verdict)), &verdict), Need::Nothing);
+        }
+        assert_eq!(speaking.need(None, &refused), Need::Object);
+        assert_eq!(speaking.need(Some(&merged(&speaking, &Verdict::Reconciled)), &refused), Need::Status);
+        let mut bare = merged(&speaking, &Verdict::Reconciled);
+        bare.remove("status");
+        assert_eq!(speaking.need(Some(&bare), &Verdict::Reconciled), Need::Status);
+        bare["metadata"]["labels"] = json!({"a": "b"});
+        assert_eq!(speaking.need(Some(&bare), &Verdict::Reconciled), Need::Object);
+    }
+
+    // [CFGST-3], [CFGST-6]
+    #[test]
+    fn a_refusal_is_invalid_and_says_all_reasons() {
+        let speaking = speaking();
+        let verdict = Verdict::ConfigurationError("first\nsecond".to_owned());
+        let status = &speaking.status(&verdict, WallTime::default())["status"];
+        assert_eq!(status["result"], "Invalid");
+        assert_eq!(status["errorSummary"], "configuration error: first\nsecond");
+        assert_eq!(status["conditions"][0]["type"], "poolReconcilerValid");
+        let long = Verdict::ConfigurationError("ä".repeat(40_000));
+        assert!(long.message().len() <= MESSAGE_LIMIT);
+    }
+
+    // [CFGST-9]
+    #[test]
+    fn what_could_not_be_listed_is_not_called_valid() {
+        let verdict = Verdict::UnknownError("pools cannot be listed".to_owned());
+        assert_eq!((verdict.result(), verdict.status()), ("Unknown", "False"));
+    }
+
+    // [API-BGPST-2]
+    #[test]
+    fn long_names_become_labels_that_differ() {
+        let (left, right) = (format!("{}a", "n".repeat(70)), format!("{}b", "n".repeat(70)));
+        assert_eq!(label_value(&left).len(), 63);
+        assert_ne!(label_value(&left), label_value(&right));
+        assert_eq!(label_value("n1"), "n1");
+    }
+}

@@ -1,0 +1,343 @@
+//! One term of a leader: the world is read anew, and then followed until the term ends.
+//!
+//! Nothing decided in an earlier term is known here; what it wrote is read back from the API server.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use announce_arp::io::now;
+use kube::Client;
+use lbcore::config::{Config, Problem, Severity};
+use lbcore::pool::Pool;
+use lbcore::service::PoolName;
+use lbcore::time::Timestamp;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+
+use super::ControllerError;
+use super::planner::{Output, Planner, StatusWrite};
+use super::pool_status::{PoolStatuses, PoolWrite};
+use crate::cluster::configuration_state::{self, Need, Speaking, Verdict};
+use crate::cluster::events::EventSink;
+use crate::cluster::watch::{Kind, ObjectName, Watched, Watches};
+use crate::cluster::world::{Touched, World};
+use crate::cluster::write::{Answer, Failing, Target, WriteError, Writer};
+
+/// Writes of Services under way at once: enough to keep an API server busy, few enough to leave it to others.
+const WRITES_AT_ONCE: usize = 16;
+/// Changes taken in before anything is done about them.
+const CHANGES_AT_ONCE: usize = 256;
+/// What must be known before anything is decided.
+const NEEDED: [Kind; 3] = [Kind::IpAddressPool, Kind::Namespace, Kind::Service];
+/// A configuration state that could not be written is tried again after this time.
+const REPORT_RETRY: Duration = Duration::from_secs(2);
+
+/// What a term needs.
+#[derive(Clone, Debug)]
+pub(crate) struct TermContext {
+    pub(crate) namespace: String,
+    pub(crate) class: Option<String>,
+    pub(crate) writer: Writer,
+    pub(crate) events: EventSink,
+    pub(crate) speaking: Speaking,
+    /// Set once everything has been looked at.
+    pub(crate) is_ready: Arc<AtomicBool>,
+}
+
+/// A write that has come to its end.
+enum Done {
+    Service(StatusWrite, Result<(), WriteError>),
+    Pool(PoolName, Result<(), WriteError>),
+    State(Result<(), WriteError>),
+}
+
+struct Term {
+    context: TermContext,
+    watches: Watches,
+    world: World,
+    planner: Planner,
+    pool_statuses: PoolStatuses,
+    writes: JoinSet<Done>,
+    writing_services: usize,
+    is_config_stale: bool,
+    pools: Option<Vec<Pool>>,
+    verdict: Option<Verdict>,
+    is_reporting: bool,
+    report_at: Timestamp,
+    is_report_stale: bool,
+    /// Watches in trouble, and what the API server said.
+    troubled: BTreeMap<Kind, String>,
+    looks: u64,
+}
+
+/// Leads until dropped.
+///
+/// # Errors
+/// [`ControllerError`], for faults of our own only.
+pub(crate) async fn lead(client: &Client, context: TermContext) -> Result<(), ControllerError> {
+    let own_state = Watched {
+        fields: Some(format!("metadata.name={}", context.speaking.component.object_name())),
+        ..Watched::within(Kind::ConfigurationState, &context.namespace)
+    };
+    let watched = vec![
+        Watched::within(Kind::IpAddressPool, &context.namespace),
+        Watched::everywhere(Kind::Namespace),
+        Watched::everywhere(Kind::Service),
+        own_state,
+    ];
+    let mut term = Term {
+        watches: Watches::start(client, watched),
+        world: World::for_writer(&context.namespace),
+        planner: Planner::new(context.class.clone()),
+        pool_statuses: PoolStatuses::default(),
+        writes: JoinSet::new(),
+        writing_services: 0,
+        is_config_stale: true,
+        pools: None,
+        verdict: None,
+        is_reporting: false,
+        report_at: Timestamp::ZERO,
+        is_report_stale: true,
+        troubled: BTreeMap::new(),
+        looks: 0,
+        context,
+    };
+    loop {
+        if !term.context.writer.may_write() {
+            // The right has ended: who keeps the lease ends the term.
+            std::future::pending::<()>().await;
+        }
+        term.act()?;
+        term.wait().await;
+    }
+}
+
+impl Term {
+    /// Waits for something to happen, and takes it in.
+    async fn wait(&mut self) {
+        let current = now();
+        let deadline = self.deadline(current).map(|at| Instant::now() + at.since(current));
+        let expired = async {
+            match deadline {
+                Some(deadline) => sleep_until(deadline).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            seen = self.watches.next() => {
+                let mut room = CHANGES_AT_ONCE;
+                let mut next = seen;
+                while let Some(seen) = next {
+                    for touched in self.world.fold(seen) {
+                        self.take(touched);
+                    }
+                    room -= 1;
+                    // What is taken out of the queue must be folded: nothing is taken once the room is used up.
+                    next = if room > 0 { self.watches.try_next() } else { None };
+                }
+            }
+            Some(done) = self.writes.join_next() => {
+                if let Ok(done) = done {
+                    self.finish(done);
+                }
+            }
+            () = expired => {}
+        }
+        while let Some(Ok(done)) = self.writes.try_join_next() {
+            self.finish(done);
+        }
+    }
+
+    fn deadline(&self, now: Timestamp) -> Option<Timestamp> {
+        let pools = self.pool_statuses.poll_timeout().filter(|_| self.planner.has_passed());
+        let report = (self.is_report_stale && !self.is_reporting && self.verdict.is_some()).then_some(self.report_at);
+        let planner = self.planner.poll_timeout(now).filter(|_| self.writing_services < WRITES_AT_ONCE);
+        [planner, pools, report].into_iter().flatten().min()
+    }
+
+    fn take(&mut self, touched: Touched) {
+        match touched {
+            Touched::Configuration => self.is_config_stale = true,
+            Touched::PoolStatus(_) => self.pool_statuses.handle_change(),
+            Touched::Service(key) => self.planner.handle_service(&key, self.world.service(&key)),
+            Touched::Report(..) => self.is_report_stale = true,
+            Touched::Complete(kind) => {
+                self.is_report_stale = true;
+                if self.troubled.remove(&kind).is_some() {
+                    tracing::info!(kind = kind.as_str(), "watch works again");
+                }
+            }
+            Touched::Trouble(kind, error) => {
+                if self.troubled.insert(kind, error.clone()).is_none() {
+                    tracing::warn!(kind = kind.as_str(), error, "watch failed and is tried again");
+                }
+            }
+            Touched::Nothing | Touched::Node(_) | Touched::Endpoints(_) => {}
+        }
+    }
+
+    /// Does what can be done now.
+    fn act(&mut self) -> Result<(), ControllerError> {
+        if !self.world.is_complete(&NEEDED) {
+            if let Some((kind, error)) = self.troubled.iter().find(|(kind, _)| NEEDED.contains(kind)) {
+                // What cannot be listed is not called valid ([CFGST-9]).
+                let error = format!("objects of kind {} cannot be listed: {error}", kind.as_str());
+                self.judge(Verdict::UnknownError(error));
+                self.report();
+            }
+            return Ok(());
+        }
+        if self.is_config_stale {
+            self.is_config_stale = false;
+            self.configure()?;
+        }
+        while self.writing_services < WRITES_AT_ONCE {
+            match self.planner.poll_output(now()) {
+                Some(Output::Write(write)) => self.write_service(write),
+                Some(Output::Tell(told)) => {
+                    tracing::debug!(service = %told.about.name, reason = told.reason, text = told.text, "event was told");
+                    self.context.events.tell(told);
+                }
+                None => break,
+            }
+        }
+        let counts = self.planner.counts();
+        if counts.looks != self.looks {
+            self.looks = counts.looks;
+            self.pool_statuses.handle_change();
+        }
+        if self.planner.has_passed() {
+            self.write_pools();
+        }
+        // A configuration that is refused is a user's to mend: the process is ready for it ([CHTTP-6]).
+        if self.planner.has_passed() || self.pools.is_none() {
+            self.context.is_ready.store(true, Ordering::Release);
+        }
+        self.report();
+        Ok(())
+    }
+
+    /// Judges the pools, and puts them in force where they are good ([CFG-10] to [CFG-12]).
+    fn configure(&mut self) -> Result<(), ControllerError> {
+        let (raw, mut problems) = self.world.raw_config(&[Kind::IpAddressPool]);
+        let settings = lbcore::config::Settings {
+            install_namespace: Arc::from(self.context.namespace.as_str()),
+            ..lbcore::config::Settings::default()
+        };
+        let outcome = Config::build(&raw, &settings);
+        problems.extend(outcome.problems);
+        let errors: Vec<String> =
+            problems.iter().filter(|problem| problem.severity == Severity::Error).map(Problem::to_string).collect();
+        let verdict = if let Some(config) = outcome.config.filter(|_| errors.is_empty()) {
+            let pools: Vec<Pool> = config.pools().values().map(|pool| (*pool.pool).clone()).collect();
+            if self.pools.as_ref() != Some(&pools) {
+                self.planner.handle_pools(pools.iter().cloned())?;
+                self.pool_statuses.handle_change();
+                tracing::info!(pools = pools.len(), "configuration is in force");
+                self.pools = Some(pools);
+            }
+            Verdict::Reconciled
+        } else {
+            let reasons = errors.join("\n");
+            tracing::error!(error = reasons, "failed to parse the configuration");
+            Verdict::ConfigurationError(reasons)
+        };
+        self.judge(verdict);
+        Ok(())
+    }
+
+    fn judge(&mut self, verdict: Verdict) {
+        if self.verdict.as_ref() != Some(&verdict) {
+            self.verdict = Some(verdict);
+            self.is_report_stale = true;
+        }
+    }
+
+    fn write_service(&mut self, write: StatusWrite) {
+        let writer = self.context.writer.clone();
+        self.writing_services += 1;
+        self.writes.spawn(async move {
+            let resource = Kind::Service.resource();
+            let target = Target { resource: &resource, namespace: write.key.namespace(), name: write.key.name() };
+            let written = writer.replace_status::<Answer>(target, &write.desired.body(&write.seen)).await;
+            Done::Service(write, written.map(drop))
+        });
+    }
+
+    fn write_pools(&mut self) {
+        let world = &self.world;
+        let writes = self
+            .pool_statuses
+            .poll_writes(now(), self.planner.usages(), |pool| world.ours(Kind::IpAddressPool, pool.as_str()));
+        for PoolWrite { pool, body } in writes {
+            let (writer, namespace) = (self.context.writer.clone(), self.context.namespace.clone());
+            self.writes.spawn(async move {
+                let resource = Kind::IpAddressPool.resource();
+                let target = Target { resource: &resource, namespace: &namespace, name: pool.as_str() };
+                let written = writer.replace_status::<Answer>(target, &body).await;
+                Done::Pool(pool, written.map(drop))
+            });
+        }
+    }
+
+    /// Says whether the configuration is good, where that is not said already ([CFGST-10]).
+    fn report(&mut self) {
+        let Some(verdict) = &self.verdict else { return };
+        let is_known = self.world.is_complete(&[Kind::ConfigurationState]);
+        if self.is_reporting || !self.is_report_stale || !is_known || now() < self.report_at {
+            return;
+        }
+        self.is_report_stale = false;
+        let speaking = self.context.speaking.clone();
+        let name = ObjectName { namespace: speaking.namespace.clone(), name: speaking.component.object_name() };
+        let observed = self.world.report(Kind::ConfigurationState, &name);
+        if speaking.need(observed, verdict) == Need::Nothing {
+            return;
+        }
+        let (writer, observed, verdict) = (self.context.writer.clone(), observed.cloned(), verdict.clone());
+        self.is_reporting = true;
+        self.writes.spawn(async move {
+            Done::State(configuration_state::bring(&writer, &speaking, observed.as_ref(), &verdict).await)
+        });
+    }
+
+    fn finish(&mut self, done: Done) {
+        match done {
+            Done::Service(write, outcome) => {
+                self.writing_services = self.writing_services.saturating_sub(1);
+                log_written(&write, outcome.as_ref());
+                self.planner.handle_written(now(), &write, outcome.map_err(|error| error.failing()));
+            }
+            Done::Pool(pool, outcome) => {
+                if let Err(error) = outcome {
+                    tracing::debug!(%pool, %error, "pool status was not written and is tried again");
+                    self.pool_statuses.handle_change();
+                }
+            }
+            Done::State(outcome) => {
+                self.is_reporting = false;
+                if let Err(error) = outcome {
+                    tracing::debug!(%error, "configuration state was not written and is tried again");
+                    self.is_report_stale = true;
+                    self.report_at = now() + REPORT_RETRY;
+                }
+            }
+        }
+    }
+}
+
+fn log_written(write: &StatusWrite, outcome: Result<&(), &WriteError>) {
+    let service = &write.key;
+    match outcome {
+        Ok(()) => {
+            let (addresses, pool) = (write.desired.addresses(), write.desired.pool().map(PoolName::as_str));
+            tracing::info!(%service, ?addresses, pool, "status was written");
+        }
+        Err(error) if matches!(error.failing(), Failing::Conflict | Failing::Authority) => {
+            tracing::debug!(%service, %error, "status was not written");
+        }
+        Err(error) => tracing::warn!(%service, %error, "status was not written and is tried again"),
+    }
+}

@@ -1,0 +1,54 @@
+//! `ferrule controller` on a real API server, with the rights it is given and no other: what it writes, what it leaves alone, and what
+//! becomes of it when it or the API server dies.
+//!
+//! One control plane for all; each test has an install namespace, a class and a controller of its own. `rig` builds these, `serving`
+//! holds what one controller does, `failures` what happens when something breaks.
+
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a test without the standard harness, to which clippy.toml's exceptions do not reach"
+)]
+
+#[path = "controller/failures.rs"]
+mod failures;
+#[path = "controller/rig.rs"]
+mod rig;
+#[path = "controller/serving.rs"]
+mod serving;
+
+use std::process::ExitCode;
+
+use lab::control_plane;
+use libtest_mimic::{Arguments, Failed, Trial};
+
+fn main() -> ExitCode {
+    let binaries = match control_plane::enter_for_tests("ferrule controller") {
+        Ok(binaries) => binaries,
+        Err(status) => return status,
+    };
+    let trial = |name: &'static str, check: fn(&mut rig::Plane) -> rig::Checked| {
+        let binaries = binaries.clone();
+        Trial::test(name, move || {
+            let mut plane = rig::plane(&binaries).map_err(|error| Failed::from(error.to_string()))?;
+            check(&mut plane).map_err(|error| Failed::from(error.to_string()))
+        })
+    };
+    let trials = vec![
+        trial("a_service_gets_status_annotation_and_event_and_keeps_its_metadata", serving::a_service_gets_an_address),
+        trial("families_requests_and_sharing_are_met", serving::families_requests_and_sharing),
+        trial("an_idle_cluster_and_a_restart_cause_no_write", serving::idle_and_restart_write_nothing),
+        trial("of_two_services_with_one_address_the_younger_loses", serving::two_services_with_one_address),
+        trial("bad_pools_change_nothing_and_are_reported", serving::bad_pools_change_nothing),
+        trial("who_waits_is_served_when_an_address_is_freed", serving::who_waits_is_served),
+        trial("without_the_right_to_leases_it_runs_and_says_so", failures::without_leases),
+        trial("a_polite_stop_hands_the_lease_over_at_once", failures::a_polite_stop),
+        trial("a_stopped_leader_gives_no_address_twice", failures::a_stopped_leader),
+        trial("an_api_server_that_was_away_is_served_again", failures::an_api_server_away),
+    ];
+    let mut arguments = Arguments::from_args();
+    // One after the other: they share the control plane, and one of them breaks it.
+    arguments.test_threads = Some(1);
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    rig::tear_down();
+    conclusion.exit_code()
+}

@@ -1,0 +1,107 @@
+//! What becomes of addresses when a controller or the API server breaks.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use lab::control_plane::Part;
+
+use super::rig::{Checked, Plane, Rights, SOON, Site, ensure, eventually};
+
+/// Services made while leaders change.
+const MANY: usize = 500;
+
+// [CRBAC-1], [COMPAT-8]
+pub(crate) fn without_leases(plane: &mut Plane) -> Checked {
+    let site = Site::new(plane, "bare", Rights::WithoutLeases)?;
+    site.pool(plane, "public", "192.0.2.150-192.0.2.159")?;
+    let mut controller = site.controller(plane, "bare-1")?;
+    controller.wait_for("may not use Leases", SOON)?;
+    plane.control.apply(&site.service("web", "", ""))?;
+    site.addresses(plane, "web", |addresses| addresses == ["192.0.2.150"]).map(drop)
+}
+
+// [DEPLOY-8], [CCLI-4]
+pub(crate) fn a_polite_stop(plane: &mut Plane) -> Checked {
+    let site = Site::new(plane, "polite", Rights::Ours)?;
+    site.pool(plane, "public", "192.0.2.160/28")?;
+    let mut first = site.controller(plane, "polite-1")?;
+    first.wait_for("became the leader", SOON)?;
+    let mut second = site.controller(plane, "polite-2")?;
+    second.wait_for("started", SOON)?;
+    let began = Instant::now();
+    first.terminate()?;
+    let status = first.wait(SOON)?;
+    ensure(status.success(), || format!("{status}"))?;
+    ensure(began.elapsed() < Duration::from_secs(2), || format!("stopping took {:?}", began.elapsed()))?;
+    second.wait_for("became the leader", Duration::from_secs(8))?;
+    plane.control.apply(&site.service("web", "", ""))?;
+    site.addresses(plane, "web", |addresses| addresses == ["192.0.2.160"])?;
+    let state = || site.own(plane, "configurationstate", "controller");
+    eventually("the state to be the second one's", || {
+        Ok(state()?["metadata"]["ownerReferences"][0]["name"] == "polite-2")
+    })
+}
+
+/// No address in two statuses.
+fn ensure_unique(site: &Site, plane: &Plane) -> Checked {
+    let mut holders: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (name, addresses) in site.all(plane)? {
+        for address in addresses {
+            holders.entry(address).or_default().push(name.clone());
+        }
+    }
+    let twice: Vec<_> = holders.iter().filter(|(_, names)| names.len() > 1).collect();
+    ensure(twice.is_empty(), || format!("given twice: {twice:?}"))
+}
+
+// [BEAT-5], [DEPLOY-8]
+pub(crate) fn a_stopped_leader(plane: &mut Plane) -> Checked {
+    let site = Site::new(plane, "stopped", Rights::Ours)?;
+    site.pool(plane, "public", "198.18.0.0/22")?;
+    let mut first = site.controller(plane, "stopped-1")?;
+    first.wait_for("became the leader", SOON)?;
+    let mut second = site.controller(plane, "stopped-2")?;
+    second.wait_for("started", SOON)?;
+    let services: Vec<String> = (0..MANY).map(|index| site.service(&format!("s{index:03}"), "", "")).collect();
+    let half = services.len() / 2;
+    let create = |part: &[String]| plane.control.admin().feed(&["create"], &part.concat()).map(drop);
+    create(&services[..half])?;
+    first.signal(libc::SIGSTOP)?;
+    let stopped = Instant::now();
+    create(&services[half..])?;
+    second.wait_for("became the leader", SOON)?;
+    site.all_served(plane, MANY)?;
+    std::thread::sleep(Duration::from_secs(30).saturating_sub(stopped.elapsed()));
+    let statuses = || -> Result<usize, Box<dyn std::error::Error>> {
+        Ok(site.writes(plane)?.iter().filter(|write| write.resource == "services").count())
+    };
+    let before = statuses()?;
+    first.signal(libc::SIGCONT)?;
+    first.wait_for("is not the leader any more", SOON)?;
+    std::thread::sleep(Duration::from_secs(2));
+    let after = statuses()?;
+    ensure(after == before, || format!("it tried {} writes on its old lease", after - before))?;
+    site.all_served(plane, MANY)?;
+    ensure_unique(&site, plane)?;
+    // The pools are exact too: what was given is in use.
+    eventually("the status of the pool", || {
+        Ok(site.own(plane, "ipaddresspool", "public")?["status"]["assignedIPv4"] == MANY)
+    })
+}
+
+pub(crate) fn an_api_server_away(plane: &mut Plane) -> Checked {
+    let site = Site::new(plane, "away", Rights::Ours)?;
+    site.pool(plane, "public", "192.0.2.192/26")?;
+    let mut controller = site.controller(plane, "away-1")?;
+    controller.wait_for("became the leader", SOON)?;
+    plane.control.apply(&site.service("before", "", ""))?;
+    site.addresses(plane, "before", |addresses| addresses == ["192.0.2.192"])?;
+    plane.control.kill(Part::ApiServer)?;
+    std::thread::sleep(Duration::from_secs(20));
+    ensure(controller.poll()?.is_none(), || "the controller has ended".to_owned())?;
+    plane.control.start_part(Part::ApiServer)?;
+    plane.control.wait_until_ready()?;
+    plane.control.apply(&site.service("after", "", ""))?;
+    site.addresses(plane, "after", |addresses| addresses == ["192.0.2.193"])?;
+    site.addresses(plane, "before", |addresses| addresses == ["192.0.2.192"]).map(drop)
+}
