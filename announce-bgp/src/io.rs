@@ -97,7 +97,7 @@ impl BgpAnnouncer {
     /// end with the reason (CEASE 6/3, 6/6), and new ones begin.
     pub fn configure(&self, config: BgpConfig) {
         let mut inner = self.lock();
-        if inner.is_stopped {
+        if inner.is_stopped || inner.config == config {
             return;
         }
         let is_other_engine = inner.config.defaults != config.defaults || inner.config.node != config.node;
