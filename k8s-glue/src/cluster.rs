@@ -18,8 +18,6 @@ pub(crate) mod clock;
 pub(crate) mod configuration_state;
 pub(crate) mod events;
 pub(crate) mod lease;
-#[expect(dead_code, reason = "the roles that use all of it follow")]
 pub(crate) mod watch;
-#[expect(dead_code, reason = "the roles that use all of it follow")]
 pub(crate) mod world;
 pub(crate) mod write;

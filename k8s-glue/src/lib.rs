@@ -1,6 +1,7 @@
 //! The hosts of Ferrule: the commands of the binary, and everything that knows Kubernetes objects.
 
 pub mod admission;
+mod announcing;
 pub mod args;
 pub mod cluster;
 pub mod controller;
@@ -17,4 +18,5 @@ pub mod report;
 pub mod run;
 pub mod speaker;
 pub mod state;
+pub mod telemetry;
 pub mod validate;

@@ -18,7 +18,7 @@ mod input;
 mod kernel;
 mod ledger;
 mod settings;
-mod start;
+pub(crate) mod start;
 mod status;
 mod watch;
 

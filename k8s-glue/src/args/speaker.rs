@@ -1,5 +1,7 @@
 //! `ferrule speaker` ([CLI-1] to [CLI-20], [ENV-1], [D162-7]).
 
+use std::path::PathBuf;
+
 use clap::{ArgAction, Args};
 use lbcore::ownership::ReturnPolicy;
 
@@ -34,9 +36,13 @@ pub struct SpeakerArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=2_147_483_647))]
     pub gratuitous_arp_interval: u32,
 
-    /// The folder whose file `secretkey` holds the key that members share (without: member frames are not authenticated).
+    /// The folder whose file `secretkey` holds the key that members share (without: it is read from the Secret memberlist).
     #[arg(long, value_name = "FOLDER", env = "METALLB_ML_SECRET_KEY_PATH", default_value = "", hide_default_value = true, value_parser = optional_text)]
     pub ml_secret_key_path: Setting,
+
+    /// The file with the links to exclude.
+    #[arg(long, hide = true, value_name = "FILE", default_value = "/etc/metallb/excludel2.yaml")]
+    pub exclude_l2_file: PathBuf,
 
     /// Milliseconds between two heartbeats of this node; the same on all nodes of a segment.
     #[arg(long, value_name = "MS", default_value_t = 100, value_parser = clap::value_parser!(u64).range(10..=10_000))]

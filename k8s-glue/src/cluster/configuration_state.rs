@@ -19,7 +19,6 @@ const MARKER: &str = "configuration error: ";
 pub(crate) enum Component {
     Controller,
     /// The speaker of this node.
-    #[expect(dead_code, reason = "the speaker follows")]
     Speaker(String),
 }
 

@@ -344,11 +344,6 @@ impl World {
         self.reports.get(&(kind, name.clone()))
     }
 
-    /// The nodes in the order of their names.
-    pub(crate) fn nodes(&self) -> impl Iterator<Item = &Node> {
-        self.nodes.values()
-    }
-
     /// A node.
     pub(crate) fn node(&self, name: &NodeName) -> Option<&Node> {
         self.nodes.get(name)

@@ -213,7 +213,6 @@ impl Writer {
     ///
     /// # Errors
     /// [`WriteError`].
-    #[expect(dead_code, reason = "the speaker follows")]
     pub(crate) async fn delete(&self, target: Target<'_>) -> Result<Value, WriteError> {
         let request = requests(target).delete(target.name, &DeleteParams::default()).map_err(unbuilt)?;
         self.guard(self.client.request(request)).await

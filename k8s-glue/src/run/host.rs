@@ -11,13 +11,12 @@ use std::time::{Duration, SystemTime};
 
 use announce_arp::io::{ArpAnnouncer, now};
 use lbcore::agreement::{Assignment, Known, Listening, Member, Wait};
-use lbcore::announce::{Announcer, Change, DesiredSet, Reach};
-use lbcore::decide::{Affected, DecideOptions, Extent, Layer2Decision, MissingSlices, Snapshot, changes_for, decide};
+use lbcore::decide::{Affected, DecideOptions, Extent, Layer2Decision, MissingSlices, Snapshot, decide};
 use lbcore::labels::Labels;
-use lbcore::ownership::{Event, Hub, HubConfig, Observer};
+use lbcore::ownership::{Hub, HubConfig};
 use lbcore::service::{NodeName, ServiceKey};
 use lbcore::time::Timestamp;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::task::{self, JoinHandle};
 use tokio::time::sleep;
@@ -31,6 +30,7 @@ use super::settings::{LinkName, SETTINGS_FOLDER};
 use super::start;
 use super::status::Follower;
 use super::watch::Watch;
+use crate::announcing::{Announcing, Bell, stop_asked, tell_event};
 use crate::args::{Outcome, RunArgs};
 use crate::output;
 use crate::report::{Finding, Report};
@@ -42,16 +42,6 @@ const HAND_OVER_WITHIN: Duration = Duration::from_secs(1);
 const SAVE_RETRY: Duration = Duration::from_secs(1);
 /// A table is published, sent three times and heard within so many periods.
 const SETTLE_PERIODS: u32 = 3;
-
-/// Wakes the loop from the hub's threads.
-#[derive(Debug)]
-struct Bell(Notify);
-
-impl Observer for Bell {
-    fn notify(&self) {
-        self.0.notify_one();
-    }
-}
 
 /// Why the loop woke up.
 enum Wake {
@@ -71,7 +61,7 @@ struct Host {
     ledger: Ledger,
     hub: Arc<Hub>,
     bell: Arc<Bell>,
-    announcers: Vec<Arc<dyn Announcer>>,
+    announcing: Announcing,
     kernel: Kernel,
     published: BTreeMap<ServiceKey, Assignment>,
     snapshot: Snapshot,
@@ -79,7 +69,6 @@ struct Host {
     members: BTreeSet<NodeName>,
     /// The addresses that the snapshot has.
     announced: BTreeMap<ServiceKey, Vec<IpAddr>>,
-    desired: Arc<DesiredSet>,
     /// What was logged last, so that it is said once.
     said: Said,
     disturbed: Arc<Notify>,
@@ -91,7 +80,6 @@ struct Said {
     problems: Option<Report>,
     withheld: BTreeMap<ServiceKey, String>,
     save: Option<String>,
-    unsupported: BTreeSet<&'static str>,
 }
 
 const fn options() -> DecideOptions {
@@ -138,23 +126,22 @@ pub(crate) async fn run(arguments: &RunArgs) -> Result<Outcome, RunError> {
     tracing::info!(%node, state = %arguments.state.display(), services = input.states().len(), "started");
     let labels: Labels = arguments.node_labels.iter().cloned().collect();
     let nodes = input.nodes(&node, &labels, &BTreeSet::new());
-    let bell = Arc::new(Bell(Notify::new()));
+    let bell = Arc::new(Bell::default());
     hub.set_observer(Arc::<Bell>::clone(&bell));
     let mut host = Host {
         snapshot: Snapshot::new(Arc::clone(&input.config), nodes, options()),
-        node,
+        node: node.clone(),
         labels,
         source,
         input,
         ledger,
         hub,
         bell,
-        announcers: vec![arp],
+        announcing: Announcing::new(node, vec![arp]),
         kernel,
         published: BTreeMap::new(),
         members: BTreeSet::new(),
         announced: BTreeMap::new(),
-        desired: Arc::new(DesiredSet::new()),
         said: Said::default(),
         disturbed: Arc::new(Notify::new()),
         followers: Vec::new(),
@@ -168,7 +155,7 @@ pub(crate) async fn run(arguments: &RunArgs) -> Result<Outcome, RunError> {
 fn make_hub(arguments: &RunArgs, node: &NodeName) -> Result<Arc<Hub>, RunError> {
     let (boot_id, seed) = start::random()?;
     let mut config = HubConfig::new(node.clone(), boot_id);
-    config.timings = start::timings(arguments)?;
+    config.timings = start::timings(arguments.heartbeat_period, arguments.heartbeat_timeout)?;
     config.return_policy = arguments.return_policy;
     if let Some(path) = &arguments.member_key_file {
         config.keys = start::member_keys(path)?;
@@ -182,7 +169,7 @@ fn make_hub(arguments: &RunArgs, node: &NodeName) -> Result<Arc<Hub>, RunError> 
 
 impl Host {
     fn follow(&mut self) {
-        for announcer in &self.announcers {
+        for announcer in self.announcing.announcers() {
             let (announcer, holder) = (Arc::clone(announcer), Arc::clone(&self.kernel.holder));
             let follower = Follower::new(announcer, holder, Arc::clone(&self.disturbed));
             self.followers.push(tokio::spawn(follower.run()));
@@ -202,7 +189,7 @@ impl Host {
                 event = events.next(holder) => Wake::Kernel(event),
                 () = watch.changed() => Wake::Files,
                 Some(()) = reload.recv() => Wake::Files,
-                () = self.bell.0.notified() => Wake::Look,
+                () = self.bell.rung() => Wake::Look,
                 () = until(self.ledger.deadline()) => Wake::Look,
                 () = sleep(SAVE_RETRY), if retry == Retry::Soon => Wake::Look,
                 // The end of listening is a moment, not an event.
@@ -216,13 +203,8 @@ impl Host {
             }
         }
         tracing::info!("asked to stop; addresses are handed over");
-        let handed_over = async {
-            for announcer in &self.announcers {
-                announcer.shutdown(HAND_OVER_WITHIN).await;
-            }
-        };
         tokio::select! {
-            () = handed_over => {}
+            () = self.announcing.shutdown(HAND_OVER_WITHIN) => {}
             () = stop_asked(&mut stop) => tracing::warn!("asked again; stops at once"),
         }
         for follower in &self.followers {
@@ -370,28 +352,7 @@ impl Host {
         let affected = self.update_snapshot();
         self.say_withheld(&affected);
         let extent = if is_rebuilt { Extent::All } else { Extent::Only(&affected) };
-        let mut changes = changes_for(&self.snapshot, &self.node, &self.desired, extent);
-        let unsupported = |announcement: &lbcore::announce::Announcement| {
-            !self.announcers.iter().any(|announcer| announcer.supports(announcement))
-        };
-        for announcement in changes.put.iter().filter(|announcement| unsupported(announcement)) {
-            let is_link = matches!(announcement.reach, Reach::Link(_));
-            let what = if is_link { "IPv6 addresses on links" } else { "BGP routes" };
-            if self.said.unsupported.insert(what) {
-                tracing::warn!(prefix = %announcement.prefix, "this ferrule does not announce {what} yet; they are left out");
-            }
-        }
-        changes.put.retain(|announcement| !unsupported(announcement));
-        if changes.is_empty() {
-            return;
-        }
-        let from = self.desired.generation();
-        let put = changes.put.iter().cloned().map(Arc::new).collect();
-        self.desired = Arc::new(self.desired.changed(changes.put, changes.removed.iter().copied()));
-        let change = Change { from, full: Arc::clone(&self.desired), put, removed: changes.removed };
-        for announcer in &self.announcers {
-            announcer.update(change.clone()).await;
-        }
+        self.announcing.announce(&self.snapshot, extent).await;
     }
 
     /// Brings the snapshot's Services in line with the ledger.
@@ -436,14 +397,6 @@ impl Host {
     }
 }
 
-async fn stop_asked(signals: &mut [Signal; 2]) {
-    let [terminate, interrupt] = signals;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-}
-
 async fn until(deadline: Option<Timestamp>) {
     match deadline {
         Some(deadline) => sleep(deadline.since(now())).await,
@@ -454,14 +407,6 @@ async fn until(deadline: Option<Timestamp>) {
 fn wall_ms() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn tell_event(event: &Event) {
-    if matches!(event, Event::DuplicateName { .. } | Event::Stranger { .. } | Event::Unverified { .. }) {
-        tracing::warn!("{event}");
-    } else {
-        tracing::info!("{event}");
-    }
 }
 
 fn tell(report: &Told) {

@@ -22,30 +22,46 @@ const CAP_NET_ADMIN: u32 = 12;
 /// As above.
 const CAP_NET_RAW: u32 = 13;
 
+/// A right: number of the capability, its name, what it is for.
+type Right = (u32, &'static str, &'static str);
+
+/// Without it nothing is announced on a segment.
+const PACKETS: Right = (CAP_NET_RAW, "CAP_NET_RAW", "send and receive ARP and neighbor discovery");
+/// Without it a standalone host cannot hold addresses.
+const ADDRESSES: Right = (
+    CAP_NET_ADMIN,
+    "CAP_NET_ADMIN",
+    "hold its addresses on the link ferrule0 and keep the kernel from answering for others",
+);
+
 /// Whether this process may do what the daemon does.
 ///
 /// # Errors
 /// [`RunError::Right`], naming what is missing and what for.
 pub(crate) fn check_rights() -> Result<(), RunError> {
+    check(&[PACKETS, ADDRESSES])
+}
+
+/// Whether this process may send and receive packets: all that a speaker needs.
+///
+/// # Errors
+/// As [`check_rights`].
+pub(crate) fn check_packet_right() -> Result<(), RunError> {
+    check(&[PACKETS])
+}
+
+fn check(needed: &[Right]) -> Result<(), RunError> {
     // Where the kernel does not show it, the attempt itself will tell.
     match fs::read_to_string(OWN_STATUS) {
-        Ok(status) => rights_of(&status),
+        Ok(status) => rights_of(&status, needed),
         Err(_) => Ok(()),
     }
 }
 
-fn rights_of(status: &str) -> Result<(), RunError> {
+fn rights_of(status: &str, needed: &[Right]) -> Result<(), RunError> {
     let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
     let Some(effective) = line.and_then(|text| u64::from_str_radix(text.trim(), 16).ok()) else { return Ok(()) };
-    let needed = [
-        (CAP_NET_RAW, "CAP_NET_RAW", "send and receive ARP"),
-        (
-            CAP_NET_ADMIN,
-            "CAP_NET_ADMIN",
-            "hold its addresses on the link ferrule0 and keep the kernel from answering for others",
-        ),
-    ];
-    match needed.into_iter().find(|(number, ..)| effective >> number & 1 == 0) {
+    match needed.iter().copied().find(|(number, ..)| effective >> number & 1 == 0) {
         Some((_, missing, purpose)) => Err(RunError::Right { missing, purpose }),
         None => Ok(()),
     }
@@ -82,8 +98,7 @@ pub(crate) fn member_keys(path: &Path) -> Result<MemberKeys, RunError> {
 ///
 /// # Errors
 /// [`RunError::Timings`] where the timeout is shorter than four periods: one or two lost frames would then count as a death.
-pub(crate) fn timings(arguments: &RunArgs) -> Result<Timings, RunError> {
-    let (period_ms, timeout_ms) = (arguments.heartbeat_period, arguments.heartbeat_timeout);
+pub(crate) fn timings(period_ms: u64, timeout_ms: u64) -> Result<Timings, RunError> {
     if timeout_ms < period_ms * 4 {
         return Err(RunError::Timings { period_ms, timeout_ms });
     }
@@ -126,11 +141,14 @@ mod tests {
 
     #[test]
     fn a_missing_right_is_named_with_its_purpose() {
-        let text = rights_of("CapEff:\t0000000000002000\n").unwrap_err().to_string();
+        let all = [PACKETS, ADDRESSES];
+        let text = rights_of("CapEff:\t0000000000002000\n", &all).unwrap_err().to_string();
         assert!(text.contains("CAP_NET_ADMIN") && text.contains("ferrule0"), "{text}");
-        let text = rights_of("CapEff:\t0000000000001000\n").unwrap_err().to_string();
+        let text = rights_of("CapEff:\t0000000000001000\n", &all).unwrap_err().to_string();
         assert!(text.contains("CAP_NET_RAW"), "{text}");
-        assert!(rights_of("CapEff:\t0000000000003000\n").is_ok());
+        assert!(rights_of("CapEff:\t0000000000003000\n", &all).is_ok());
+        // A speaker binds no address.
+        assert!(rights_of("CapEff:\t0000000000002000\n", &[PACKETS]).is_ok());
     }
 
     #[test]

@@ -159,7 +159,8 @@ impl<'a> Bench<'a> {
             if faulty.is_empty() {
                 return Some(chosen);
             }
-            let culprits: Vec<usize> = chosen.intersection(removable).copied().filter(|at| self.has_id(*at, &faulty)).collect();
+            let culprits: Vec<usize> =
+                chosen.intersection(removable).copied().filter(|at| self.has_id(*at, &faulty)).collect();
             if culprits.is_empty() {
                 return None;
             }

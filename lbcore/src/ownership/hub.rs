@@ -10,6 +10,7 @@ use crate::service::ServiceKey;
 use crate::time::Timestamp;
 
 use super::frame::FrameError;
+use super::key::MemberKeys;
 use super::machine::{Output, Ownership};
 use super::{Assignment, Carrier, CarrierId, Effect, Event, HubConfig, LinkEvent, MemberView, Observer, Sighting};
 
@@ -71,7 +72,7 @@ impl Hub {
         Arc::new(Self { config, inner: Mutex::new(inner) })
     }
 
-    /// The settings it was made with.
+    /// The settings it was made with; the keys may have been replaced since.
     pub const fn config(&self) -> &HubConfig {
         &self.config
     }
@@ -176,6 +177,12 @@ impl Hub {
     /// Whether no link has been listened to for a timeout yet: nobody else can be judged ([OWN-31]).
     pub fn is_listening(&self) -> bool {
         self.lock().machine.is_listening()
+    }
+
+    /// Replaces the keys shared with the other members. Give the new one and the old one together until every member holds the new
+    /// one: frames go out under the old one until then ([OWN-16]).
+    pub fn set_keys(&self, keys: MemberKeys) {
+        self.lock().machine.set_keys(keys);
     }
 
     /// Names who is told of changes; replaces the one before.

@@ -29,6 +29,7 @@ use crate::time::Timestamp;
 
 use super::claims::ClaimTable;
 use super::claims::TableDigest;
+use super::key::MemberKeys;
 use super::member::{Member, SentSequences};
 use super::{Assignment, BootId, CarrierId, Destination, Effect, Event, HubConfig, LinkEvent, MemberView, Sighting};
 
@@ -378,6 +379,10 @@ impl Ownership {
         let now = self.advance(now);
         self.replace_assignments(now, table);
         self.flush(now);
+    }
+
+    pub(crate) fn set_keys(&mut self, keys: MemberKeys) {
+        self.config.keys = keys;
     }
 
     pub(crate) fn poll_output(&mut self) -> Option<Output> {

@@ -90,7 +90,8 @@ fn a_faulty_object_without_an_earlier_version_is_left_out_alone() {
 // [SPK-8]
 #[test]
 fn an_object_changed_for_the_worse_stays_as_it_was() {
-    let before = RawConfig { pools: vec![pool("a", "192.0.2.0/25"), pool("b", "192.0.2.128/25")], ..RawConfig::default() };
+    let before =
+        RawConfig { pools: vec![pool("a", "192.0.2.0/25"), pool("b", "192.0.2.128/25")], ..RawConfig::default() };
     let given = RawConfig { pools: vec![pool("a", "nonsense"), pool("b", "192.0.2.192/26")], ..RawConfig::default() };
     let salvaged = run(&given, &before);
     assert_eq!((names(&salvaged.left_out), names(&salvaged.outdated)), (vec![], vec!["a"]));
@@ -99,7 +100,8 @@ fn an_object_changed_for_the_worse_stays_as_it_was() {
 
 #[test]
 fn an_object_that_is_deleted_does_not_come_back() {
-    let before = RawConfig { pools: vec![pool("a", "192.0.2.0/25"), pool("b", "192.0.2.128/25")], ..RawConfig::default() };
+    let before =
+        RawConfig { pools: vec![pool("a", "192.0.2.0/25"), pool("b", "192.0.2.128/25")], ..RawConfig::default() };
     let given = RawConfig { pools: vec![pool("b", "nonsense")], ..RawConfig::default() };
     assert_eq!(pools_of(&run(&given, &before).in_force), [("b", "192.0.2.128/25")]);
 }
@@ -108,7 +110,8 @@ fn an_object_that_is_deleted_does_not_come_back() {
 #[test]
 fn of_two_that_disagree_the_one_in_force_stays() {
     let before = RawConfig { pools: vec![pool("b", "192.0.2.0/24")], ..RawConfig::default() };
-    let given = RawConfig { pools: vec![pool("a", "192.0.2.128/25"), pool("b", "192.0.2.0/24")], ..RawConfig::default() };
+    let given =
+        RawConfig { pools: vec![pool("a", "192.0.2.128/25"), pool("b", "192.0.2.0/24")], ..RawConfig::default() };
     let salvaged = run(&given, &before);
     assert_eq!(names(&salvaged.left_out), ["a"]);
     assert_eq!(pools_of(&salvaged.in_force), [("b", "192.0.2.0/24")]);
@@ -160,7 +163,8 @@ fn a_profile_that_falls_back_keeps_the_peers_that_name_it() {
 
 #[test]
 fn what_could_not_be_read_counts_as_faulty() {
-    let given = RawConfig { pools: vec![pool("a", "192.0.2.0/25"), pool("b", "192.0.2.128/25")], ..RawConfig::default() };
+    let given =
+        RawConfig { pools: vec![pool("a", "192.0.2.0/25"), pool("b", "192.0.2.128/25")], ..RawConfig::default() };
     let fault = Problem {
         severity: Severity::Error,
         category: crate::config::Category::Schema,
@@ -182,7 +186,9 @@ fn each_of<T: Clone + core::fmt::Debug + 'static>(
     let parts = prop::sample::subsequence(names.to_vec(), 0..=names.len());
     let values = prop::collection::vec(make, names.len());
     (parts, values)
-        .prop_map(move |(parts, values)| parts.into_iter().zip(values).map(|(name, value)| build(name, value)).collect())
+        .prop_map(move |(parts, values)| {
+            parts.into_iter().zip(values).map(|(name, value)| build(name, value)).collect()
+        })
         .boxed()
 }
 
@@ -209,7 +215,9 @@ fn any_description() -> impl Strategy<Value = RawConfig> {
         each_of(&["fast", "slow"], prop::sample::select(vec![3, 5, 1_000]), |name, multiplier| {
             any_of(profile(name, multiplier), RawAny::Profile)
         }),
-        each_of(&["login"], select(vec![BASIC_AUTH, "Opaque"]), |name, kind| any_of(secret(name, kind), RawAny::Secret)),
+        each_of(&["login"], select(vec![BASIC_AUTH, "Opaque"]), |name, kind| {
+            any_of(secret(name, kind), RawAny::Secret)
+        }),
         each_of(
             &["t", "u", "v"],
             (

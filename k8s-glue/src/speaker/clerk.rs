@@ -1,0 +1,227 @@
+//! What is told through the API server of what this node does: statuses, the state of the configuration, events.
+//!
+//! What to tell, and when, is decided here, without waiting for anything; [`scribe`](super::scribe), [`verdict`](super::verdict) and
+//! the event sink carry it out.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use kube::Client;
+use lbcore::converge::NoticeKind;
+use lbcore::decide::Protocol;
+use lbcore::service::ServiceKey;
+
+use super::board::{Board, Moved, OnLinks};
+use super::report::{Author, ReportKind};
+use super::scribe::Scribe;
+use super::verdict::VerdictKeeper;
+use crate::cluster::configuration_state::{Component, OwnPod, Speaking, Verdict};
+use crate::cluster::events::{About, EventSink, Reporter, Told};
+use crate::cluster::watch::{Kind, ObjectName};
+use crate::cluster::world::World;
+use crate::cluster::write::Writer;
+
+/// Component of the events ([EVT-1]).
+const COMPONENT: &str = "metallb-speaker";
+
+/// Whether ownership has listened to the segment: before that nobody can say who announces what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Heard {
+    NotYet,
+    Enough,
+}
+
+/// Tells.
+#[derive(Debug)]
+pub(crate) struct Clerk {
+    node: String,
+    layer2: Scribe,
+    bgp: Scribe,
+    verdict: VerdictKeeper,
+    events: EventSink,
+    /// The addresses that were told of last ([D162-8]).
+    assigned: BTreeMap<(ServiceKey, Protocol), Vec<IpAddr>>,
+    /// Addresses whose links are not there, and whether that was told ([EVT-2]).
+    without_link: BTreeMap<(ServiceKey, IpAddr), bool>,
+    /// Whether objects of an earlier run may still wait for a judgement.
+    unjudged: bool,
+}
+
+impl Clerk {
+    /// Starts the tasks that write.
+    pub(crate) fn start(client: &Client, namespace: &str, node: &str, pod: &OwnPod) -> Self {
+        let writer = Writer::without_lease(client.clone());
+        let author = |kind| Author { kind, namespace: namespace.to_owned(), node: node.to_owned(), pod: pod.clone() };
+        let reporter = Reporter { component: COMPONENT, instance: node.to_owned() };
+        let speaking = Speaking {
+            component: Component::Speaker(node.to_owned()),
+            namespace: namespace.to_owned(),
+            pod: Some(pod.clone()),
+        };
+        Self {
+            node: node.to_owned(),
+            layer2: Scribe::start(author(ReportKind::Layer2), client.clone(), writer.clone()),
+            bgp: Scribe::start(author(ReportKind::Bgp), client.clone(), writer.clone()),
+            verdict: VerdictKeeper::start(speaking, writer.clone()),
+            events: EventSink::start(writer, reporter),
+            assigned: BTreeMap::new(),
+            without_link: BTreeMap::new(),
+            unjudged: true,
+        }
+    }
+
+    /// An object that programs write has changed or gone.
+    pub(crate) fn see(&mut self, world: &World, kind: Kind, name: &ObjectName) {
+        let object = world.report(kind, name);
+        match self.scribe_of(kind) {
+            Some(scribe) => {
+                scribe.see(&name.name, object);
+                self.unjudged = true;
+            }
+            None => self.verdict.see(name, object),
+        }
+    }
+
+    /// Every object of a kind was seen.
+    pub(crate) fn see_all(&self, kind: Kind) {
+        match self.scribe_of(kind) {
+            Some(scribe) => scribe.see_all(),
+            None if kind == Kind::ConfigurationState => self.verdict.see_all(),
+            None => {}
+        }
+    }
+
+    const fn scribe_of(&self, kind: Kind) -> Option<&Scribe> {
+        match kind {
+            Kind::ServiceL2Status => Some(&self.layer2),
+            Kind::ServiceBgpStatus => Some(&self.bgp),
+            Kind::BfdProfile
+            | Kind::BgpAdvertisement
+            | Kind::BgpPeer
+            | Kind::Community
+            | Kind::ConfigurationState
+            | Kind::EndpointSlice
+            | Kind::IpAddressPool
+            | Kind::L2Advertisement
+            | Kind::Namespace
+            | Kind::Node
+            | Kind::Secret
+            | Kind::Service => None,
+        }
+    }
+
+    /// What the rules refuse of the configuration; nothing where all of it is in force.
+    pub(crate) fn tell_configuration(&self, refusals: &[String]) {
+        let verdict =
+            if refusals.is_empty() { Verdict::Reconciled } else { Verdict::ConfigurationError(refusals.join("\n")) };
+        self.verdict.say(verdict);
+    }
+
+    /// What this node does for a Service is another thing than before.
+    pub(crate) fn tell_moved(&mut self, world: &World, moved: &Moved) {
+        for protocol in [Protocol::Layer2, Protocol::Bgp] {
+            self.tell_assigned(world, moved, protocol);
+        }
+        let (links, routes) = (&moved.after.links, &moved.after.routes);
+        if !links.addresses.is_empty() {
+            self.layer2.want(&moved.service, Some(links.interfaces.clone()));
+            if moved.before.links.addresses.is_empty() {
+                self.layer2.won(&moved.service);
+            }
+        } else if !links.pending {
+            self.layer2.want(&moved.service, None);
+        }
+        self.bgp.want(&moved.service, (!routes.peers.is_empty()).then(|| routes.peers.clone()));
+        self.note_without_link(&moved.service, links);
+    }
+
+    /// [EVT-1], at a change alone ([D162-8]). What an earlier run of this node had told is no change.
+    fn tell_assigned(&mut self, world: &World, moved: &Moved, protocol: Protocol) {
+        let (_, addresses) = moved.addresses(protocol);
+        if protocol == Protocol::Layer2 && moved.after.links.pending {
+            return;
+        }
+        let place = (moved.service.clone(), protocol);
+        let scribe = if protocol == Protocol::Layer2 { &self.layer2 } else { &self.bgp };
+        let is_known = match self.assigned.get(&place) {
+            Some(told) => told == addresses,
+            None => addresses.is_empty() || scribe.has(&moved.service),
+        };
+        let Some(service) = world.service(&moved.service) else {
+            self.assigned.remove(&place);
+            return;
+        };
+        self.assigned.insert(place, addresses.to_vec());
+        if is_known || addresses.is_empty() {
+            return;
+        }
+        let name = match protocol {
+            Protocol::Bgp => "bgp",
+            Protocol::Layer2 => "layer2",
+        };
+        self.events.tell(Told {
+            about: About::service(&moved.service, service.uid()),
+            kind: NoticeKind::Normal,
+            reason: "nodeAssigned",
+            text: format!("announcing from node {:?} with protocol {name:?}", self.node),
+        });
+    }
+
+    fn note_without_link(&mut self, service: &ServiceKey, links: &OnLinks) {
+        self.without_link.retain(|(known, address), _| known != service || links.without_link.contains(address));
+        for address in &links.without_link {
+            self.without_link.entry((service.clone(), *address)).or_insert(false);
+        }
+    }
+
+    /// Whether an address without its links was not told of yet.
+    pub(crate) fn has_untold_failures(&self) -> bool {
+        self.without_link.values().any(|is_told| !is_told)
+    }
+
+    /// Tells that addresses cannot be announced for want of their links ([EVT-2]), where this node comes first in the order: of all
+    /// nodes that could tell it one does.
+    pub(crate) fn tell_failures(&mut self, world: &World, is_first: impl Fn(&ServiceKey) -> bool) {
+        for ((service, address), is_told) in &mut self.without_link {
+            if *is_told || !is_first(service) {
+                continue;
+            }
+            let Some(seen) = world.service(service) else { continue };
+            *is_told = true;
+            self.events.tell(Told {
+                about: About::service(service, seen.uid()),
+                kind: NoticeKind::Warning,
+                reason: "announceFailed",
+                text: format!(
+                    "{address} is not announced from node {:?} with protocol \"layer2\": none of the interfaces asked for is there \
+                     and up; correct `interfaces` of the L2Advertisement",
+                    self.node
+                ),
+            });
+        }
+    }
+
+    /// Takes away objects of an earlier run for Services that this node turns out not to announce.
+    pub(crate) fn judge_rest(&mut self, board: &Board, heard: Heard) {
+        if !self.unjudged || heard == Heard::NotYet {
+            return;
+        }
+        let mut is_open = false;
+        for (scribe, protocol) in [(&self.layer2, Protocol::Layer2), (&self.bgp, Protocol::Bgp)] {
+            for service in scribe.unjudged() {
+                let standing = board.standings().get(&service);
+                let announced = standing.is_some_and(|standing| match protocol {
+                    Protocol::Layer2 => !standing.links.addresses.is_empty(),
+                    Protocol::Bgp => !standing.routes.peers.is_empty(),
+                });
+                let pending = standing.is_some_and(|standing| standing.links.pending);
+                if pending || announced {
+                    is_open = true;
+                } else {
+                    scribe.want(&service, None);
+                }
+            }
+        }
+        self.unjudged = is_open;
+    }
+}

@@ -1,0 +1,465 @@
+//! The loop: what was seen and reported in, the desired set out, then what is to be told.
+//!
+//! The order of a pass is the promise: first the announcers get what changed, then everything that speaks to the API server, and that never
+//! waits.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use announce_arp::io::{ArpAnnouncer, ArpConfig, now};
+use announce_bgp::config::{BgpConfig, EngineDefaults, not_started};
+use announce_bgp::io::BgpAnnouncer;
+use announce_ndp::io::{NdpAnnouncer, NdpConfig};
+use futures_util::future::select_all;
+use kube::Client;
+use kube::api::{Api, ApiResource, DynamicObject};
+use lbcore::announce::{Announcer, ReachKind};
+use lbcore::decide::{Layer2Decision, Snapshot, decide, first_owner};
+use lbcore::ownership::Hub;
+use lbcore::service::{NodeName, ServiceKey};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
+use tokio::time::{interval, sleep};
+
+use super::SpeakerError;
+use super::board::Board;
+use super::clerk::{Clerk, Heard};
+use super::keys::{self, KeyRing};
+use super::report::NODE_LABEL;
+use super::scene::{ConfigurationLook, NEEDED, Scene, Settled};
+use super::start::Start;
+use crate::announcing::status::{StatusReader, tell};
+use crate::announcing::{Announcing, Bell, stop_asked, tell_event};
+use crate::args::Outcome;
+use crate::cluster::client::{RequestError, connect, within};
+use crate::cluster::configuration_state::{OwnPod, label_value};
+use crate::cluster::watch::{Kind, Seen, Watched, Watches};
+use crate::cluster::world::Touched;
+use crate::run::RunError;
+
+/// A hand-over of everything this node answers for may take so long: within the grace of a Pod ([DEP-3]).
+const HAND_OVER_WITHIN: Duration = Duration::from_millis(1_500);
+/// A mounted key is looked at so often.
+const KEY_EVERY: Duration = Duration::from_secs(10);
+/// The own Pod is asked for again after this time.
+const POD_RETRY: Duration = Duration::from_secs(1);
+/// What is taken from the watches before decisions are made: a burst costs one pass, and none waits long.
+const SEEN_AT_ONCE: usize = 4_096;
+
+/// Why the loop woke up.
+enum Wake {
+    Seen(Box<Seen>),
+    Pod(Result<OwnPod, RequestError>),
+    KeyFile,
+    /// Members, events, a report: the pass looks at all of it.
+    Look,
+    Stop,
+}
+
+/// The speaker of a node.
+struct Host {
+    scene: Scene,
+    hub: Arc<Hub>,
+    keys: KeyRing,
+    start: Start,
+    bell: Arc<Bell>,
+    announcing: Announcing,
+    bgp: Arc<BgpAnnouncer>,
+    readers: Vec<StatusReader>,
+    board: Board,
+    /// `None` until the own Pod is known: it owns what is written.
+    clerk: Option<Clerk>,
+    client: Client,
+    /// What watches are in trouble with, said once.
+    troubles: BTreeSet<(Kind, String)>,
+    /// The view that says who comes first among these members.
+    order: Option<(BTreeSet<NodeName>, Snapshot)>,
+}
+
+/// Runs until told to stop.
+///
+/// # Errors
+/// [`SpeakerError`].
+pub(super) async fn run(mut start: Start) -> Result<Outcome, SpeakerError> {
+    let signal = |kind| signal(kind).map_err(|source| RunError::System { action: "listen for signals", source });
+    let stop = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
+    let client = connect(start.arguments.role.kubeconfig()).await?;
+    let node = start.judging.node.clone();
+    let watches = Watches::start(&client, watched(&start));
+    let pod = fetch_pod(&client, &start);
+    let hub = Arc::clone(&start.hub);
+    let bell = Arc::new(Bell::default());
+    hub.set_observer(Arc::<Bell>::clone(&bell));
+    let bgp = Arc::new(BgpAnnouncer::start(BgpConfig::new(node.clone(), start.defaults)));
+    let host = Host {
+        scene: Scene::new(start.judging.clone()),
+        keys: std::mem::take(&mut start.keys),
+        hub,
+        bell,
+        announcing: Announcing::new(node.clone(), Vec::new()),
+        bgp,
+        readers: Vec::new(),
+        board: Board::default(),
+        clerk: None,
+        client,
+        troubles: BTreeSet::new(),
+        order: None,
+        start,
+    };
+    tracing::info!(op = "startup", %node, pod = host.start.pod, "speaker starts");
+    host.serve(watches, pod, stop).await
+}
+
+/// What this node needs to see, no more: reports of other nodes are not watched.
+fn watched(start: &Start) -> Vec<Watched> {
+    let namespace = start.judging.settings.install_namespace.as_ref();
+    let node = start.judging.node.as_str();
+    let mut watched: Vec<Watched> = NEEDED
+        .iter()
+        .map(|kind| match kind {
+            Kind::EndpointSlice | Kind::Namespace | Kind::Node | Kind::Service => Watched::everywhere(*kind),
+            Kind::BfdProfile
+            | Kind::BgpAdvertisement
+            | Kind::BgpPeer
+            | Kind::Community
+            | Kind::ConfigurationState
+            | Kind::IpAddressPool
+            | Kind::L2Advertisement
+            | Kind::Secret
+            | Kind::ServiceBgpStatus
+            | Kind::ServiceL2Status => Watched::within(*kind, namespace),
+        })
+        .collect();
+    for kind in [Kind::ServiceL2Status, Kind::ServiceBgpStatus] {
+        let labels = Some(format!("{NODE_LABEL}={}", label_value(node)));
+        watched.push(Watched { labels, ..Watched::within(kind, namespace) });
+    }
+    let fields = Some(format!("metadata.name=speaker-{node}"));
+    watched.push(Watched { fields, ..Watched::within(Kind::ConfigurationState, namespace) });
+    watched
+}
+
+/// Asks for the own Pod until there is an answer ([CLI-3]).
+fn fetch_pod(client: &Client, start: &Start) -> oneshot::Receiver<Result<OwnPod, RequestError>> {
+    let (sender, receiver) = oneshot::channel();
+    let resource = ApiResource {
+        group: String::new(),
+        version: "v1".to_owned(),
+        api_version: "v1".to_owned(),
+        kind: "Pod".to_owned(),
+        plural: "pods".to_owned(),
+    };
+    let namespace = &start.judging.settings.install_namespace;
+    let pods: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource);
+    let name = start.pod.clone();
+    tokio::spawn(async move {
+        loop {
+            let answer = match within(pods.get(&name)).await {
+                Ok(pod) => Ok(OwnPod { name, uid: pod.metadata.uid.unwrap_or_default() }),
+                // An answer that says no is one; anything else may be better the next time.
+                Err(error) if matches!(error.status(), Some(400..=404)) => Err(error),
+                Err(error) => {
+                    tracing::debug!(%error, "own Pod is not known yet");
+                    sleep(POD_RETRY).await;
+                    continue;
+                }
+            };
+            // Nobody waits any more where the process is about to end.
+            let _ = sender.send(answer);
+            return;
+        }
+    });
+    receiver
+}
+
+impl Host {
+    async fn serve(
+        mut self,
+        mut watches: Watches,
+        mut pod: oneshot::Receiver<Result<OwnPod, RequestError>>,
+        mut stop: [Signal; 2],
+    ) -> Result<Outcome, SpeakerError> {
+        if self.start.key_folder.is_some() && !self.keys.is_empty() {
+            self.start_on_segments()?;
+        }
+        let period = self.hub.config().timings.period;
+        let mut key_ticks = interval(KEY_EVERY);
+        loop {
+            self.pass().await?;
+            let is_waiting = self.clerk.is_none();
+            let wake = tokio::select! {
+                biased;
+                () = stop_asked(&mut stop) => Wake::Stop,
+                () = reported(&self.readers) => Wake::Look,
+                () = self.bell.rung() => Wake::Look,
+                Some(seen) = watches.next() => Wake::Seen(Box::new(seen)),
+                Ok(answer) = &mut pod, if is_waiting => Wake::Pod(answer),
+                _ = key_ticks.tick() => Wake::KeyFile,
+                // The end of listening is a moment, not an event.
+                () = sleep(period), if self.hub.is_listening() => Wake::Look,
+            };
+            match wake {
+                Wake::Stop => break,
+                Wake::Look => {}
+                Wake::Seen(seen) => self.take_seen(*seen, &mut watches),
+                Wake::Pod(answer) => self.open_clerk(answer)?,
+                Wake::KeyFile => self.look_at_keys(),
+            }
+        }
+        tracing::info!(op = "shutdown", "asked to stop; addresses are handed over, routes are withdrawn");
+        tokio::select! {
+            () = self.announcing.shutdown(HAND_OVER_WITHIN) => {}
+            () = stop_asked(&mut stop) => tracing::warn!("asked again; stops at once"),
+        }
+        tracing::info!(op = "shutdown", "stopped");
+        Ok(Outcome::Good)
+    }
+
+    /// The announcers of segments start when the key is known: before that members would take this node for a stranger.
+    fn start_on_segments(&mut self) -> Result<(), SpeakerError> {
+        if !self.announcing.announcers().is_empty() {
+            return Ok(());
+        }
+        let mut config = ArpConfig::new(Arc::clone(&self.hub)).map_err(RunError::from)?;
+        config.exclude = self.start.exclude.clone();
+        let arp: Arc<dyn Announcer> = Arc::new(ArpAnnouncer::start(config).map_err(SpeakerError::Segment)?);
+        let mut config = NdpConfig::new(Arc::clone(&self.hub)).map_err(RunError::from)?;
+        config.exclude = self.start.exclude.clone();
+        let ndp: Arc<dyn Announcer> = Arc::new(NdpAnnouncer::start(config).map_err(SpeakerError::Segment)?);
+        let bgp: Arc<dyn Announcer> = Arc::<BgpAnnouncer>::clone(&self.bgp);
+        let announcers = vec![arp, ndp, bgp];
+        self.readers = announcers.iter().map(|announcer| StatusReader::new(Arc::clone(announcer))).collect();
+        self.announcing = Announcing::new(self.start.judging.node.clone(), announcers);
+        if self.keys.is_empty() {
+            tracing::warn!(
+                "NO MEMBER KEY: any host on the segment can take the addresses over; the controller makes the Secret {}",
+                keys::SECRET
+            );
+        }
+        Ok(())
+    }
+
+    fn take_seen(&mut self, first: Seen, watches: &mut Watches) {
+        let mut next = Some(first);
+        for _ in 0..SEEN_AT_ONCE {
+            let Some(seen) = next else { return };
+            for touched in self.scene.fold(seen) {
+                self.take_touched(touched);
+            }
+            next = watches.try_next();
+        }
+        if let Some(seen) = next {
+            for touched in self.scene.fold(seen) {
+                self.take_touched(touched);
+            }
+        }
+    }
+
+    fn take_touched(&mut self, touched: Touched) {
+        match touched {
+            Touched::Report(kind, name) => {
+                if let Some(clerk) = &mut self.clerk {
+                    clerk.see(self.scene.world(), kind, &name);
+                }
+            }
+            Touched::Complete(kind) => {
+                self.troubles.retain(|(known, _)| *known != kind);
+                if let Some(clerk) = &self.clerk {
+                    clerk.see_all(kind);
+                }
+            }
+            Touched::Trouble(kind, text) => {
+                let is_new = self.troubles.insert((kind, text.clone()));
+                if is_new {
+                    tracing::warn!(kind = kind.as_str(), error = text, "watch is in trouble; it tries again");
+                }
+            }
+            Touched::Configuration
+            | Touched::Endpoints(_)
+            | Touched::Node(_)
+            | Touched::Nothing
+            | Touched::PoolStatus(_)
+            | Touched::Service(_) => {}
+        }
+    }
+
+    /// The Pod is known: from now on things can be told. What was seen and decided before is told first.
+    fn open_clerk(&mut self, answer: Result<OwnPod, RequestError>) -> Result<(), SpeakerError> {
+        let namespace = self.start.judging.settings.install_namespace.to_string();
+        let pod = answer.map_err(|source| SpeakerError::Pod {
+            namespace: namespace.clone(),
+            name: self.start.pod.clone(),
+            source: Box::new(source),
+        })?;
+        let mut clerk = Clerk::start(&self.client, &namespace, self.start.judging.node.as_str(), &pod);
+        let world = self.scene.world();
+        for kind in [Kind::ServiceL2Status, Kind::ServiceBgpStatus, Kind::ConfigurationState] {
+            for (name, _) in world.reports(kind) {
+                clerk.see(world, kind, name);
+            }
+            if world.is_complete(&[kind]) {
+                clerk.see_all(kind);
+            }
+        }
+        if self.scene.snapshot().is_some() {
+            clerk.tell_configuration(&self.scene.refusals());
+        }
+        self.clerk = Some(clerk);
+        Ok(())
+    }
+
+    async fn pass(&mut self) -> Result<(), SpeakerError> {
+        while let Some(event) = self.hub.poll_event() {
+            tell_event(&event);
+        }
+        if let Some(settled) = self.scene.settle() {
+            self.apply(settled).await?;
+        }
+        for reader in &mut self.readers {
+            for (key, state) in reader.take_changes() {
+                if key.kind == ReachKind::Link {
+                    tell(&key, state.as_ref());
+                }
+                self.board.handle_state(key, state);
+            }
+        }
+        self.tell();
+        Ok(())
+    }
+
+    /// Hands on what the new view makes different.
+    async fn apply(&mut self, settled: Settled) -> Result<(), SpeakerError> {
+        if settled.configuration != ConfigurationLook::Untouched {
+            self.look_at_keys();
+            self.tell_configuration();
+        }
+        self.start_on_segments()?;
+        if settled.affected.is_none() {
+            self.configure_bgp();
+        }
+        self.order = None;
+        let Some(snapshot) = self.scene.snapshot() else { return Ok(()) };
+        say_withheld(snapshot, &self.start.judging.node, &settled);
+        if let Some(change) = self.announcing.announce(snapshot, settled.extent()).await {
+            self.board.handle_change(&change);
+        }
+        Ok(())
+    }
+
+    fn configure_bgp(&mut self) {
+        let Some(config) = self.scene.config() else { return };
+        let own = self.scene.own_node();
+        let defaults: EngineDefaults = self.start.defaults;
+        let config = BgpConfig::for_node(config, own.name.clone(), &own.labels, defaults);
+        let without = config.peers.iter().filter(|(_, peer)| not_started(peer).is_some());
+        self.board.handle_sessions(without.map(|(name, _)| Arc::clone(name)).collect());
+        self.bgp.configure(config);
+    }
+
+    fn tell_configuration(&self) {
+        let refusals = self.scene.refusals();
+        if refusals.is_empty() {
+            tracing::info!(event = "configReloaded", "config reloaded");
+        } else {
+            for line in &refusals {
+                tracing::error!(op = "setConfig", error = line, "configuration could not be used in full");
+            }
+        }
+        if let Some(clerk) = &self.clerk {
+            clerk.tell_configuration(&refusals);
+        }
+    }
+
+    fn look_at_keys(&mut self) {
+        let mounted = self.start.key_folder.as_ref().map(|folder| keys::of_folder(folder));
+        let material = match mounted {
+            Some(Ok(Some(material))) => Some(material),
+            Some(Err(error)) => {
+                tracing::error!(%error, "member key cannot be read");
+                None
+            }
+            Some(Ok(None)) | None => self.scene.world().ours(Kind::Secret, keys::SECRET).and_then(keys::of_secret),
+        };
+        let taken = self.keys.handle_material(now(), material);
+        let dropped = self.keys.handle_timeout(now());
+        for outcome in [taken, dropped] {
+            match outcome {
+                Ok(Some(keys)) => {
+                    tracing::info!(count = keys.ids().count(), "member keys were taken");
+                    self.hub.set_keys(keys);
+                }
+                Ok(None) => {}
+                Err(error) => tracing::error!(%error, "member key cannot be used; the one before stays in use"),
+            }
+        }
+    }
+
+    /// Tells what changed. It waits for nothing.
+    fn tell(&mut self) {
+        let Some(clerk) = &mut self.clerk else { return };
+        let Some(snapshot) = self.scene.snapshot() else { return };
+        let addresses =
+            |service: &ServiceKey| snapshot.service(service).map(|facts| facts.addresses.clone()).unwrap_or_default();
+        let world = self.scene.world();
+        for moved in self.board.take_moved(addresses) {
+            log_moved(&moved);
+            clerk.tell_moved(world, &moved);
+        }
+        if self.hub.is_listening() {
+            return;
+        }
+        clerk.judge_rest(&self.board, Heard::Enough);
+        if clerk.has_untold_failures() {
+            let members: BTreeSet<NodeName> = self.hub.members().into_iter().map(|member| member.name).collect();
+            let own = &self.start.judging.node;
+            let order = match self.order.take() {
+                Some((known, order)) if known == members => order,
+                _ => among(snapshot, &members, own),
+            };
+            clerk.tell_failures(world, |service| first_owner(&order, service).is_some_and(|(first, _)| first == *own));
+            self.order = Some((members, order));
+        }
+    }
+}
+
+/// The same view with these members and this node alive.
+fn among(snapshot: &Snapshot, members: &BTreeSet<NodeName>, own: &NodeName) -> Snapshot {
+    let mut options = snapshot.options().clone();
+    options.live_nodes = Some(members.iter().chain([own]).cloned().collect());
+    snapshot.rebuilt(Arc::clone(snapshot.config()), snapshot.nodes().to_vec(), options)
+}
+
+/// Resolves when an announcer reports something.
+async fn reported(readers: &[StatusReader]) {
+    if readers.is_empty() {
+        return std::future::pending().await;
+    }
+    select_all(readers.iter().map(|reader| Box::pin(reader.changed()))).await;
+}
+
+fn log_moved(moved: &super::board::Moved) {
+    use lbcore::decide::Protocol;
+    for (protocol, name) in [(Protocol::Bgp, "bgp"), (Protocol::Layer2, "layer2")] {
+        let (before, after) = moved.addresses(protocol);
+        if before == after {
+            continue;
+        }
+        let service = &moved.service;
+        if after.is_empty() {
+            tracing::info!(event = "serviceWithdrawn", %service, ips = ?before, protocol = name, "service is not announced here any more");
+        } else {
+            tracing::info!(event = "serviceAnnounced", %service, ips = ?after, protocol = name, "service is announced from here");
+        }
+    }
+}
+
+/// Says at level debug why Services are not stood for here ([LOG-5]).
+fn say_withheld(snapshot: &Snapshot, node: &NodeName, settled: &Settled) {
+    let Some(affected) = settled.affected.as_ref().filter(|_| tracing::enabled!(tracing::Level::DEBUG)) else { return };
+    for service in &affected.services {
+        if let Layer2Decision::Withhold(reason) = decide(snapshot, service, node).layer2 {
+            tracing::debug!(%service, %reason, "not announced on segments by this node");
+        }
+    }
+}

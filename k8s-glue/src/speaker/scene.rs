@@ -1,0 +1,271 @@
+//! What the node decides on: the world of the watches, the part of the configuration that is in force, and the snapshot made of both.
+//!
+//! Pure. Nothing is decided before every object of [`NEEDED`] has been seen once. After that a change of one Service costs that Service,
+//! and a change of another node costs no decision at all: a node's own do not depend on it ([OWN-22]).
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use lbcore::config::salvage::{Salvaged, salvage};
+use lbcore::config::{Config, ObjectRef, Problem, RawConfig, Settings, Severity};
+use lbcore::converge::ServiceKind;
+use lbcore::decide::{Affected, DecideOptions, Extent, Snapshot};
+use lbcore::labels::Labels;
+use lbcore::node::{NetworkCondition, Node};
+use lbcore::service::{NodeName, ServiceKey};
+
+use crate::cluster::watch::{Kind, Seen};
+use crate::cluster::world::{Touched, World};
+
+/// The kinds of the configuration.
+pub(crate) const CONFIGURATION: [Kind; 7] = [
+    Kind::BfdProfile,
+    Kind::BgpAdvertisement,
+    Kind::BgpPeer,
+    Kind::Community,
+    Kind::IpAddressPool,
+    Kind::L2Advertisement,
+    Kind::Secret,
+];
+
+/// The kinds without which nothing is announced ([SPK-7]).
+pub(crate) const NEEDED: [Kind; 11] = [
+    Kind::BfdProfile,
+    Kind::BgpAdvertisement,
+    Kind::BgpPeer,
+    Kind::Community,
+    Kind::EndpointSlice,
+    Kind::IpAddressPool,
+    Kind::L2Advertisement,
+    Kind::Namespace,
+    Kind::Node,
+    Kind::Secret,
+    Kind::Service,
+];
+
+/// How this node judges.
+#[derive(Clone, Debug)]
+pub(crate) struct Judging {
+    /// This node.
+    pub(crate) node: NodeName,
+    /// The class of Services that are handled ([ANN-9]).
+    pub(crate) class: Option<String>,
+    /// What the rules of the configuration need to know.
+    pub(crate) settings: Settings,
+    /// Switches of decisions.
+    pub(crate) options: DecideOptions,
+}
+
+/// What a look at everything new came to.
+#[derive(Clone, Debug)]
+pub(crate) struct Settled {
+    /// What has to be decided again; `None` means everything.
+    pub(crate) affected: Option<Affected>,
+    /// Whether the configuration was looked at; what is wrong with it may differ.
+    pub(crate) configuration: ConfigurationLook,
+}
+
+impl Settled {
+    /// What has to be decided again.
+    pub(crate) fn extent(&self) -> Extent<'_> {
+        self.affected.as_ref().map_or(Extent::All, Extent::Only)
+    }
+}
+
+/// What became of the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ConfigurationLook {
+    /// It was not looked at.
+    Untouched,
+    /// The same is in force; what is wrong with the rest may differ.
+    Same,
+    /// Another one is in force.
+    Changed,
+}
+
+/// What has changed and was not looked at yet.
+#[derive(Debug, Default)]
+struct Dirty {
+    configuration: bool,
+    own_node: bool,
+    services: BTreeSet<ServiceKey>,
+}
+
+/// Everything that decisions of this node rest on.
+#[derive(Debug)]
+pub(crate) struct Scene {
+    judging: Judging,
+    world: World,
+    /// `None` before the first full list.
+    snapshot: Option<Snapshot>,
+    in_force: RawConfig,
+    problems: Vec<Problem>,
+    left_out: Vec<ObjectRef>,
+    outdated: Vec<ObjectRef>,
+    dirty: Dirty,
+}
+
+impl Scene {
+    /// Nothing seen yet.
+    pub(crate) fn new(judging: Judging) -> Self {
+        let world = World::new(&judging.settings.install_namespace);
+        Self {
+            judging,
+            world,
+            snapshot: None,
+            in_force: RawConfig::default(),
+            problems: Vec::new(),
+            left_out: Vec::new(),
+            outdated: Vec::new(),
+            dirty: Dirty::default(),
+        }
+    }
+
+    /// Takes in one thing seen, and gives what of it is none of the scene's: reports, and trouble of watches.
+    pub(crate) fn fold(&mut self, seen: Seen) -> Vec<Touched> {
+        let mut others = Vec::new();
+        for touched in self.world.fold(seen) {
+            match touched {
+                Touched::Nothing | Touched::PoolStatus(_) => {}
+                Touched::Configuration => self.dirty.configuration = true,
+                Touched::Node(node) => {
+                    // Rules between advertisements ask which nodes have both.
+                    self.dirty.configuration = true;
+                    self.dirty.own_node |= node == self.judging.node;
+                }
+                Touched::Service(service) | Touched::Endpoints(service) => {
+                    self.dirty.services.insert(service);
+                }
+                Touched::Complete(_) | Touched::Report(..) | Touched::Trouble(..) => others.push(touched),
+            }
+        }
+        others
+    }
+
+    /// Looks at everything new; `None` where there is nothing, or where not everything has been seen yet.
+    pub(crate) fn settle(&mut self) -> Option<Settled> {
+        if self.snapshot.is_none() && !self.world.is_complete(&NEEDED) {
+            return None;
+        }
+        let dirty = std::mem::take(&mut self.dirty);
+        let is_first = self.snapshot.is_none();
+        let configuration =
+            if is_first || dirty.configuration { self.look_at_configuration() } else { ConfigurationLook::Untouched };
+        if is_first {
+            let services: Vec<ServiceKey> = self.world.services().map(|(service, _)| service.clone()).collect();
+            self.put_services(services);
+            return Some(Settled { affected: None, configuration });
+        }
+        let affected = self.put_services(dirty.services);
+        if dirty.own_node || configuration == ConfigurationLook::Changed {
+            return Some(Settled { affected: None, configuration });
+        }
+        let is_idle = affected.services.is_empty() && affected.addresses.is_empty();
+        if is_idle && configuration == ConfigurationLook::Untouched {
+            return None;
+        }
+        Some(Settled { affected: Some(affected), configuration })
+    }
+
+    fn look_at_configuration(&mut self) -> ConfigurationLook {
+        let own = self.own_node();
+        let (raw, typed) = self.world.raw_config(&CONFIGURATION);
+        let part = raw.for_node(&own);
+        let typed: Vec<Problem> = typed.into_iter().filter(|problem| concerns(problem, &part)).collect();
+        let Salvaged { config, in_force, problems, left_out, outdated } =
+            salvage(&part, &typed, &self.in_force, &self.judging.settings);
+        self.problems = problems;
+        self.left_out = left_out;
+        self.outdated = outdated;
+        let nodes = in_force.nodes.clone();
+        self.in_force = in_force;
+        let options = self.judging.options.clone();
+        let (snapshot, look) = match &self.snapshot {
+            None => (Snapshot::new(config, nodes, options), ConfigurationLook::Changed),
+            Some(before) => {
+                let same = *before.config() == config;
+                if same && before.nodes() == nodes {
+                    return ConfigurationLook::Same;
+                }
+                let look = if same { ConfigurationLook::Same } else { ConfigurationLook::Changed };
+                (before.rebuilt(config, nodes, options), look)
+            }
+        };
+        self.snapshot = Some(snapshot);
+        look
+    }
+
+    fn put_services(&mut self, services: impl IntoIterator<Item = ServiceKey>) -> Affected {
+        let mut affected = Affected::default();
+        for service in services {
+            let facts = self.addresses_of(&service).and_then(|addresses| self.world.facts(&service, addresses));
+            let Some(snapshot) = &mut self.snapshot else { break };
+            match facts {
+                Some(facts) => affected.extend(snapshot.set_service(facts)),
+                None if snapshot.service(&service).is_some() => affected.extend(snapshot.remove_service(&service)),
+                None => {}
+            }
+        }
+        affected
+    }
+
+    /// The addresses of a Service that is ours to announce; `None` for one that is not ours ([ANN-1], [ANN-2], [ANN-9]). One
+    /// address that is none makes all of them none ([ANN-5]).
+    fn addresses_of(&self, service: &ServiceKey) -> Option<Vec<IpAddr>> {
+        let seen = self.world.service(service)?;
+        let object = &seen.object;
+        if object.service_kind != ServiceKind::LoadBalancer || !object.is_of_class(self.judging.class.as_deref()) {
+            return None;
+        }
+        let parsed = object.recorded.iter().map(|text| text.parse::<IpAddr>().map(|address| address.to_canonical()));
+        Some(parsed.collect::<Result<Vec<IpAddr>, _>>().unwrap_or_default())
+    }
+
+    /// This node as the API server has it; without labels where it has none of the name.
+    pub(crate) fn own_node(&self) -> Node {
+        let blank =
+            || Node { name: self.judging.node.clone(), labels: Labels::new(), network: NetworkCondition::Available };
+        self.world.node(&self.judging.node).cloned().unwrap_or_else(blank)
+    }
+
+    /// Everything seen.
+    pub(crate) const fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// The view that decisions are made on; `None` before the first full list.
+    pub(crate) const fn snapshot(&self) -> Option<&Snapshot> {
+        self.snapshot.as_ref()
+    }
+
+    /// The configuration in force.
+    pub(crate) fn config(&self) -> Option<&Arc<Config>> {
+        self.snapshot.as_ref().map(Snapshot::config)
+    }
+
+    /// What the rules refuse, in words; empty where the whole configuration is in force.
+    pub(crate) fn refusals(&self) -> Vec<String> {
+        let errors = self.problems.iter().filter(|problem| problem.severity == Severity::Error);
+        let mut lines: Vec<String> = errors.map(ToString::to_string).collect();
+        lines.extend(self.left_out.iter().map(|object| format!("{object} is left out")));
+        lines.extend(self.outdated.iter().map(|object| format!("{object} stays in force as it was before its change")));
+        lines.sort();
+        lines.dedup();
+        lines
+    }
+}
+
+/// Whether a fault of types concerns this node: peers and BGP advertisements for others were taken out of its part ([CFG-4]).
+fn concerns(problem: &Problem, part: &RawConfig) -> bool {
+    let Some(object) = &problem.object else { return true };
+    let same = |other: &ObjectRef| other.name == object.name && other.namespace == object.namespace;
+    match object.kind.as_ref() {
+        "BGPPeer" => part.peers.iter().any(|raw| same(&raw.object)),
+        "BGPAdvertisement" => part.bgp_advertisements.iter().any(|raw| same(&raw.object)),
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests;

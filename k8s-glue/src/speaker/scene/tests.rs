@@ -1,0 +1,179 @@
+//! Tests of what the node decides on.
+
+use lbcore::decide::{Layer2Decision, decide};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::cluster::watch::ObjectName;
+
+fn seen(kind: Kind, namespace: &str, name: &str, rest: &Value) -> Seen {
+    let mut value = rest.as_object().cloned().unwrap_or_default();
+    value.insert("apiVersion".to_owned(), kind.resource().api_version.into());
+    value.insert("kind".to_owned(), kind.as_str().into());
+    let mut metadata = json!({"name": name, "namespace": namespace});
+    if let Some(labels) = value.remove("labels") {
+        metadata["labels"] = labels;
+    }
+    value.insert("metadata".to_owned(), metadata);
+    Seen::Object(kind, ObjectName { namespace: namespace.to_owned(), name: name.to_owned() }, value)
+}
+
+fn ours(kind: Kind, name: &str, spec: &Value) -> Seen {
+    seen(kind, "metallb-system", name, &json!({"spec": spec}))
+}
+
+fn pool(name: &str, addresses: &str) -> Seen {
+    ours(Kind::IpAddressPool, name, &json!({"addresses": [addresses]}))
+}
+
+fn service(name: &str, class: Option<&str>, addresses: &[&str]) -> Seen {
+    let ingress: Vec<Value> = addresses.iter().map(|address| json!({"ip": address})).collect();
+    let spec = json!({"type": "LoadBalancer", "loadBalancerClass": class});
+    seen(Kind::Service, "shop", name, &json!({"spec": spec, "status": {"loadBalancer": {"ingress": ingress}}}))
+}
+
+fn slice(service: &str, node: &str) -> Seen {
+    let labels = json!({"kubernetes.io/service-name": service});
+    let endpoints = json!([{"addresses": ["10.0.0.1"], "nodeName": node, "conditions": {"ready": true}}]);
+    seen(Kind::EndpointSlice, "shop", service, &json!({"labels": labels, "endpoints": endpoints}))
+}
+
+fn node(name: &str, labels: &Value) -> Seen {
+    seen(Kind::Node, "", name, &json!({"labels": labels}))
+}
+
+fn empty() -> Scene {
+    Scene::new(Judging {
+        node: "n1".parse().unwrap(),
+        class: None,
+        settings: Settings::default(),
+        options: DecideOptions::default(),
+    })
+}
+
+fn complete(scene: &mut Scene, but: &[Kind]) {
+    for kind in NEEDED.iter().filter(|kind| !but.contains(kind)) {
+        scene.fold(Seen::Complete(*kind));
+    }
+}
+
+/// Two nodes, a pool that both announce, and a Service with an address of it.
+fn usual() -> Scene {
+    let mut scene = empty();
+    for one in [
+        node("n1", &json!({})),
+        node("n2", &json!({})),
+        pool("p", "192.0.2.0/28"),
+        ours(Kind::L2Advertisement, "all", &json!({})),
+        service("web", None, &["192.0.2.1"]),
+        slice("web", "n2"),
+    ] {
+        scene.fold(one);
+    }
+    complete(&mut scene, &[]);
+    scene
+}
+
+fn stands(scene: &Scene) -> bool {
+    let web: ServiceKey = "shop/web".parse().unwrap();
+    let decision = decide(scene.snapshot().unwrap(), &web, &scene.judging.node).layer2;
+    matches!(decision, Layer2Decision::Stand(_))
+}
+
+// [SPK-7]
+#[test]
+fn nothing_is_decided_before_everything_was_seen() {
+    let mut scene = usual();
+    let mut early = empty();
+    complete(&mut early, &[Kind::BgpPeer]);
+    assert!(early.settle().is_none() && early.snapshot().is_none());
+    assert!(early.refusals().is_empty());
+    let settled = scene.settle().unwrap();
+    assert!(settled.affected.is_none());
+    assert!(stands(&scene));
+    assert!(scene.settle().is_none());
+}
+
+#[test]
+fn a_change_of_a_service_costs_that_service() {
+    let mut scene = usual();
+    scene.settle();
+    scene.fold(service("api", None, &["192.0.2.2"]));
+    let affected = scene.settle().unwrap().affected.unwrap();
+    assert_eq!(affected.services.len(), 1);
+    scene.fold(service("api", None, &["192.0.2.2"]));
+    assert!(scene.settle().is_none(), "the same again");
+    scene.fold(Seen::Gone(Kind::Service, ObjectName { namespace: "shop".to_owned(), name: "api".to_owned() }));
+    assert_eq!(scene.settle().unwrap().affected.unwrap().services.len(), 1);
+}
+
+// [ANN-2], [ANN-5], [ANN-9]
+#[test]
+fn other_classes_and_other_types_are_not_touched() {
+    let mut scene = usual();
+    scene.fold(service("classy", Some("other"), &["192.0.2.3"]));
+    scene.fold(service("named", None, &["192.0.2.4", "not an address"]));
+    scene.settle();
+    let snapshot = scene.snapshot().unwrap();
+    assert!(snapshot.service(&"shop/classy".parse().unwrap()).is_none());
+    assert!(snapshot.service(&"shop/named".parse().unwrap()).unwrap().addresses.is_empty());
+}
+
+// [OWN-22]: another node's labels change nothing here; the own ones everything.
+#[test]
+fn only_the_own_node_makes_everything_be_decided_again() {
+    let mut scene = usual();
+    scene.settle();
+    scene.fold(node("n2", &json!({"zone": "b"})));
+    let settled = scene.settle().unwrap();
+    assert!(settled.affected.is_some_and(|affected| affected.services.is_empty()));
+    scene.fold(node("n1", &json!({"node.kubernetes.io/exclude-from-external-load-balancers": ""})));
+    assert!(scene.settle().unwrap().affected.is_none());
+    assert!(!stands(&scene));
+}
+
+// [SPK-8], [SPK-9]
+#[test]
+fn a_wrong_object_costs_itself_and_is_told() {
+    let mut scene = usual();
+    scene.fold(ours(Kind::BgpPeer, "tor", &json!({"myASN": 64512, "peerASN": 64513, "peerAddress": "1.1.1"})));
+    scene.settle();
+    assert!(stands(&scene));
+    let told = scene.refusals().join("\n");
+    assert!(told.contains("1.1.1") && told.contains("BGPPeer metallb-system/tor is left out"), "{told}");
+    scene.fold(pool("p", "nonsense"));
+    let settled = scene.settle().unwrap();
+    assert_eq!(settled.configuration, ConfigurationLook::Same);
+    assert!(stands(&scene), "the pool stays as it was");
+    assert!(scene.refusals().iter().any(|line| line.contains("stays in force")));
+    scene.fold(pool("p", "192.0.2.0/28"));
+    scene
+        .fold(Seen::Gone(Kind::BgpPeer, ObjectName { namespace: "metallb-system".to_owned(), name: "tor".to_owned() }));
+    scene.settle();
+    assert!(scene.refusals().is_empty());
+}
+
+// [CFG-4]
+#[test]
+fn a_peer_for_other_nodes_is_none_of_ours() {
+    let mut scene = usual();
+    let selector = json!([{"matchLabels": {"rack": "b"}}]);
+    let spec = json!({"myASN": 64512, "peerASN": 64513, "peerAddress": "1.1.1", "nodeSelectors": selector});
+    scene.fold(ours(Kind::BgpPeer, "tor", &spec));
+    scene.settle();
+    assert!(scene.refusals().is_empty());
+    scene.fold(node("n1", &json!({"rack": "b"})));
+    scene.settle();
+    assert_eq!(scene.refusals().len(), 2);
+}
+
+// [SPK-11]
+#[test]
+fn an_address_that_no_pool_has_any_more_is_withdrawn_alone() {
+    let mut scene = usual();
+    scene.settle();
+    scene.fold(pool("p", "192.0.2.8/29"));
+    let settled = scene.settle().unwrap();
+    assert_eq!(settled.configuration, ConfigurationLook::Changed);
+    assert!(!stands(&scene));
+}
