@@ -173,14 +173,15 @@ fn bird(host: &Host) -> Result<Announcer, Failure> {
         let address = |number: u32| std::net::Ipv4Addr::from(0x1400_0000 + number);
         let routes = (set * size..(set + 1) * size).map(|number| format!("route {}/32 blackhole;\n", address(number)));
         let routes: String = routes.collect();
-        text.push_str(&format!(
-            "protocol static s{set} {{ ipv4 {{ import filter {{ {community}; accept; }}; }};\n{routes}}}\n"
-        ));
+        text += "protocol static s";
+        text += &set.to_string();
+        text += &[" { ipv4 { import filter { ", &community, "; accept; }; };\n", &routes, "}\n"].concat();
     }
-    text.push_str(&format!(
+    let session = format!(
         "protocol bgp p {{ local {ANNOUNCER} as {OWN_AS}; neighbor {RECEIVER} as {PEER_AS}; connect delay time 1; connect retry time 1;\n\
          ipv4 {{ import none; export where source = RTS_STATIC; next hop self; }}; }}\n"
-    ));
+    );
+    text.push_str(&session);
     Ok(Announcer::Bird(Bird::start(host, &text)?))
 }
 
@@ -205,8 +206,11 @@ fn report(name: &str, runs: &[Figures]) {
     println!("  peak resident, MiB           {}", of(&|figures| figures.peak));
 }
 
+/// Starts an announcer in a host.
+type Start = fn(&Host) -> Result<Announcer, Failure>;
+
 fn run(runs: usize) -> Result<(), Failure> {
-    let announcers: [(&str, fn(&Host) -> Result<Announcer, Failure>); 2] = [("bgp_speaker", ours), ("bird", bird)];
+    let announcers: [(&str, Start); 2] = [("bgp_speaker", ours), ("bird", bird)];
     for (name, start) in announcers {
         let figures = (0..runs).map(|_| measure(&start)).collect::<Result<Vec<_>, _>>()?;
         report(name, &figures);
