@@ -31,7 +31,7 @@ mod role;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -258,13 +258,13 @@ impl Cluster {
         Ok(host)
     }
 
-    /// Installs the product as users do: applies its manifests, and starts a controller and a speaker on each node with the rights of the
-    /// ServiceAccounts `controller` and `speaker`. As in a cluster, a speaker starts once the Secret that it mounts is there.
+    /// Installs the product as users do: `kubectl apply -k FOLDER`, then what a kubelet would start: a controller, and a speaker on each
+    /// node, with the rights of the ServiceAccounts `controller` and `speaker`. A speaker starts once the Secret that it mounts is there.
     ///
     /// # Errors
     /// What the API server refused; [`Error::Late`] where the controller makes no Secret, with what it said.
-    pub fn install(&self, program: &Program, manifests: &str) -> Result<Roles> {
-        self.apply(manifests)?;
+    pub fn install(&self, program: &Program, deploy: &Path) -> Result<Roles> {
+        self.admin().run(&["apply", "-k", &deploy.to_string_lossy()])?;
         let account = |name: &str| self.plane.service_account(&program.namespace, name);
         let mut controller = self.controller(program, "controller", &account("controller")?)?;
         controller.start()?;
