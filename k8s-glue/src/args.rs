@@ -80,7 +80,6 @@ const ROLES: [&str; 2] = ["controller", "speaker"];
 
 /// The commands.
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "there is one, for the life of the process")]
 pub enum Command {
     /// Run as the controller of a cluster: allocate addresses to its Services.
     #[command(args_override_self = true)]
@@ -291,10 +290,11 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed> {
         Err(answer) => {
             answer.print()?;
             // clap ends usage errors with 2, which `plan --against` needs for itself.
-            Ok(Parsed::Answered(match answer.kind() {
+            let bad_value = matches!(answer.kind(), ErrorKind::InvalidValue | ErrorKind::ValueValidation);
+            Ok(Parsed::Answered(match role {
                 _ if !answer.use_stderr() => Outcome::Good,
-                ErrorKind::InvalidValue | ErrorKind::ValueValidation if role.is_some() => Outcome::InputBad,
-                _ => Outcome::Usage,
+                Some(_) if bad_value => Outcome::InputBad,
+                Some(_) | None => Outcome::Usage,
             }))
         }
     }

@@ -10,6 +10,7 @@ pub mod demo;
 pub mod legacy;
 pub mod load;
 pub mod manifest;
+pub mod metrics;
 pub mod names;
 pub mod output;
 pub mod peer_version;

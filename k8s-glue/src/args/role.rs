@@ -45,14 +45,14 @@ pub enum BgpType {
     Other,
 }
 
-impl BgpType {
-    fn parse(text: &str) -> Result<Self, String> {
-        Ok(match text {
+impl From<&str> for BgpType {
+    fn from(text: &str) -> Self {
+        match text {
             "native" => Self::Native,
             "frr" => Self::Frr,
             "frr-k8s" => Self::FrrK8s,
             _ => Self::Other,
-        })
+        }
     }
 }
 
@@ -127,16 +127,16 @@ pub struct RoleArgs {
     #[arg(long, value_name = "ADDRESS", default_value = "", hide_default_value = true, value_parser = optional_text)]
     pub pprof_bind_address: Setting,
 
-    /// The back end that manifests of upstream name. One engine serves all; `native` keeps the attributes of that one (no LOCAL_PREF
-    /// of 100 and no MED of 0 where none is set).
-    #[arg(long, value_name = "NAME", env = "METALLB_BGP_TYPE", value_parser = BgpType::parse)]
+    /// The back end that manifests of upstream name. One engine serves all; `native` keeps the attributes of that one (no local
+    /// preference of 100 and no MED of 0 where none is set).
+    #[arg(long, value_name = "NAME", env = "METALLB_BGP_TYPE")]
     pub bgp_type: Option<BgpType>,
 }
 
 /// Flags of TLS ([CCLI-1], [CLI-16] to [CLI-19]).
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 pub struct TlsArgs {
-    /// The oldest version of TLS: VersionTLS12 or VersionTLS13 (without: VersionTLS13).
+    /// The oldest version of TLS: `VersionTLS12` or `VersionTLS13` (without: `VersionTLS13`).
     #[arg(long = "tls-min-version", value_name = "VERSION", default_value = "", hide_default_value = true, value_parser = optional_text)]
     pub min_version: Setting,
 

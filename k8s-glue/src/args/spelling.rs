@@ -63,6 +63,7 @@ pub(super) fn switch(text: &str) -> Result<bool, String> {
 }
 
 /// A text of which the empty one means that nothing is set, as an empty variable of the environment does.
+#[expect(clippy::unnecessary_wraps, reason = "the form that clap wants of a parser")]
 pub(super) fn optional_text(text: &str) -> Result<Option<String>, String> {
     Ok(Some(text).filter(|text| !text.is_empty()).map(str::to_owned))
 }

@@ -10,20 +10,20 @@ fn parsed(words: &[&str]) -> Parsed {
 
 pub(super) fn controller(flags: &[&str]) -> ControllerArgs {
     match parsed(&[&["ferrule", "controller"], flags].concat()) {
-        Parsed::Command(command) => match *command {
-            Command::Controller(arguments) => arguments,
-            other => panic!("{other:?}"),
-        },
+        Parsed::Command(command) => {
+            let Command::Controller(arguments) = *command else { panic!("{command:?}") };
+            arguments
+        }
         Parsed::Answered(outcome) => panic!("{outcome:?}"),
     }
 }
 
 fn speaker(flags: &[&str]) -> SpeakerArgs {
     match parsed(&[&["ferrule", "speaker"], flags].concat()) {
-        Parsed::Command(command) => match *command {
-            Command::Speaker(arguments) => arguments,
-            other => panic!("{other:?}"),
-        },
+        Parsed::Command(command) => {
+            let Command::Speaker(arguments) = *command else { panic!("{command:?}") };
+            arguments
+        }
         Parsed::Answered(outcome) => panic!("{outcome:?}"),
     }
 }
