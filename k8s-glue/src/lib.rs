@@ -17,6 +17,7 @@ pub mod peer_version;
 pub mod plan;
 pub mod report;
 pub mod run;
+pub mod serving;
 pub mod speaker;
 pub mod state;
 pub mod telemetry;
