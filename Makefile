@@ -8,13 +8,16 @@ CARGO ?= cargo
 FUZZ_SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo control-plane test style bench fuzz doc
+.PHONY: help build crds demo control-plane test style bench fuzz doc
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build the binary: target/debug/ferrule
 	$(CARGO) build --package k8s-glue --bin ferrule
+
+crds: build ## the definitions of the resources: deploy/crds
+	@$(CARGO) run --quiet --package k8s-glue --bin ferrule -- crds --into deploy/crds
 
 demo: build ## three nodes and two clients on this machine: watch the owner die and another take over
 	@$(CARGO) run --quiet --package k8s-glue --bin ferrule -- demo

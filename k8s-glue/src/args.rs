@@ -18,7 +18,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use lbcore::ownership::ReturnPolicy;
 
-use crate::{demo, legacy, plan, run, validate};
+use crate::{crd, demo, legacy, plan, run, validate};
 
 pub use controller::{ControllerArgs, WebhookMode};
 pub use role::{BgpType, Ineffective, LogLevel, RoleArgs, TlsArgs, UnknownNamespace};
@@ -86,6 +86,8 @@ pub enum Command {
     Controller(ControllerArgs),
     /// Turn a configuration in the old ConfigMap format into resources, as YAML on standard output.
     Convert(ConvertArgs),
+    /// Print the definitions that make an API server know the resources, as YAML.
+    Crds(CrdsArgs),
     /// Watch the main job done in a laboratory on this machine: an owner dies, another takes over, the outage is measured.
     Demo(DemoArgs),
     /// Show what would happen, offline: addresses, layer 2 owners, BGP routes.
@@ -126,6 +128,18 @@ pub struct ConvertArgs {
     /// The namespace of the resources where the input names none.
     #[arg(long, value_name = "NS", default_value = "metallb-system")]
     pub namespace: String,
+}
+
+/// `ferrule crds`.
+#[derive(Args, Clone, Debug)]
+pub struct CrdsArgs {
+    /// Only the definition of this kind, such as `IPAddressPool` or `ipaddresspools`.
+    #[arg(value_name = "KIND")]
+    pub kind: Option<String>,
+
+    /// Write each definition to a file of its own in this folder, named by the plural of its kind, instead of printing it.
+    #[arg(long, value_name = "FOLDER")]
+    pub into: Option<PathBuf>,
 }
 
 /// `ferrule validate`.
@@ -326,6 +340,7 @@ pub fn dispatch(parsed: &Parsed) -> Result<Outcome> {
     match command.as_ref() {
         Command::Controller(arguments) => crate::controller::run(arguments).map_err(Into::into),
         Command::Convert(arguments) => Ok(legacy::run(arguments)?),
+        Command::Crds(arguments) => crd::run(arguments).map_err(Into::into),
         Command::Demo(arguments) => demo::run(arguments).map(|()| Outcome::Good).map_err(Into::into),
         Command::Plan(arguments) => plan::plan(arguments).map_err(Into::into),
         Command::Run(arguments) => run::run(arguments).map_err(Into::into),

@@ -6,6 +6,7 @@ pub mod args;
 pub mod cluster;
 pub mod controller;
 pub mod convert;
+pub mod crd;
 pub mod demo;
 pub mod legacy;
 pub mod load;
