@@ -8,6 +8,7 @@ pub mod controller;
 pub mod convert;
 pub mod crd;
 pub mod demo;
+pub mod honoured;
 pub mod legacy;
 pub mod load;
 pub mod manifest;

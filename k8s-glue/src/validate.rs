@@ -4,12 +4,14 @@ use lbcore::allocator::Allocator;
 use lbcore::config::Settings;
 
 use crate::args::{Outcome, ValidateArgs, ValidateOutput};
+use crate::honoured;
 use crate::load::{self, Loaded};
 use crate::output;
 use crate::plan::{self, PlanError, PlanSettings};
+use crate::report::Finding;
 
 /// Reads the input and prints what was found. Services whose request cannot be met are warnings; where the configuration is refused, they
-/// are told as far as the request itself is wrong.
+/// are told as far as the request itself is wrong. So are fields that this build does not honour, where the configuration is accepted.
 ///
 /// # Errors
 /// [`PlanError`].
@@ -24,6 +26,8 @@ pub fn validate(arguments: &ValidateArgs) -> Result<Outcome, PlanError> {
     };
     let unmet = match config {
         Some(config) => {
+            let lacking = honoured::not_honoured(&objects.config.peers, &config).into_iter();
+            report.add(lacking.map(|problem| Finding::of_problem(problem, &documents)).collect(), &files);
             let assignments = plan::assign(&config, &objects, &settings, &mut Allocator::default())?;
             plan::unmet_requests(&assignments, &documents)
         }
