@@ -17,6 +17,7 @@ fn web() -> ServiceKey {
     "shop/web".parse().unwrap()
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "what is wanted is given so, or not at all")]
 fn names(names: &[&str]) -> Option<Vec<String>> {
     Some(names.iter().map(ToString::to_string).collect())
 }
