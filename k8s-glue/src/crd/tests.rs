@@ -128,7 +128,7 @@ fn fields_have_the_bounds_and_defaults_of_upstream() {
     let weight = spec("L2Advertisement", "preferredNodeSelectors/items/properties/weight");
     assert_eq!((weight["minimum"].as_i64(), weight["maximum"].as_i64()), (Some(1), Some(100)));
     let preference = spec("L2Advertisement", "preferredNodeSelectors/items");
-    assert_eq!(preference["required"], serde_json::json!(["weight", "preference"]));
+    assert_eq!(preference["required"], serde_json::json!(["preference", "weight"]));
 }
 
 /// The value as text with sorted keys, whole numbers written as such.
