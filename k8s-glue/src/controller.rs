@@ -8,7 +8,7 @@
 //! | `service_status` | what a status shall say, and the write that makes it so | nothing |
 //! | `pool_status` | when counters of pools are written | nothing |
 //!
-//! One process leads ([`crate::cluster::lease`]); the others wait without a watch. Who leads again reads everything again: nothing is
+//! One process leads (`cluster::lease`); the others wait without a watch. Who leads again reads everything again: nothing is
 //! carried from one term to the next. Every write is made only while the lease is good.
 
 mod planner;
