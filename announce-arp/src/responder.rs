@@ -135,7 +135,7 @@ impl From<Unanswered> for DropReason {
 /// What to do about a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict<'a> {
-    /// Send this through the link that the frame came in on ([L2-44]), and report it with [`Responder::reply_was_sent`].
+    /// Send this through the link that the frame came in on ([L2-44]), and report it with `Table::reply_was_sent`.
     Reply(ArpFrame),
     /// Hand this to ownership.
     Member {
