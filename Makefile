@@ -8,7 +8,7 @@ CARGO ?= cargo
 FUZZ_SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help build crds demo control-plane test style bench fuzz doc
+.PHONY: help build crds demo demo-cluster control-plane test style bench bench-cluster fuzz doc
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ crds: build ## the definitions of the resources: deploy/crds
 demo: build ## three nodes and two clients on this machine: watch the owner die and another take over
 	@$(CARGO) run --quiet --package k8s-glue --bin ferrule -- demo
 
+demo-cluster: build ## the same in a cluster of its own, over ARP and BGP (the first time it builds a control plane: minutes)
+	@$(CARGO) run --quiet --package k8s-glue --bin ferrule -- demo --cluster
+
 control-plane: ## build kube-apiserver, etcd, kube-proxy and kubectl once, into a cache folder outside this tree
 	@$(CARGO) run --quiet --workspace --bin control-plane
 
@@ -33,6 +36,9 @@ style: ## the checks of layout alone: file heads, file lengths, marks
 
 bench: ## the figures of docs/benchmarks.md
 	$(CARGO) bench --package ferrule-benches
+
+bench-cluster: ## latencies, memory and writes of the cluster roles on a real API server
+	$(CARGO) bench --package k8s-glue --bench cluster
 
 fuzz: ## every fuzz target for FUZZ_SECONDS (60) each
 	@.ci/fuzz $(FUZZ_SECONDS)

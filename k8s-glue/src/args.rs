@@ -257,6 +257,11 @@ pub struct RunArgs {
 /// `ferrule demo`.
 #[derive(Args, Clone, Debug)]
 pub struct DemoArgs {
+    /// Do it in a cluster: a control plane (built the first time, which takes minutes), three nodes, a router and clients, over ARP and
+    /// BGP.
+    #[arg(long, conflicts_with_all = ["kills", "serve"])]
+    pub cluster: bool,
+
     /// Kill the owner's node this often, at seeded moments, and print how the outages spread.
     #[arg(long, hide = true, value_name = "COUNT")]
     pub kills: Option<u32>,

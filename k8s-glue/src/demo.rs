@@ -8,6 +8,7 @@
 //! [`site`] builds all of it, [`lab::client`] asks, [`lab::outage`] measures. What must hold for exit status 0: traffic comes back each time,
 //! and the hardware address that answers is another one.
 
+pub mod cluster;
 pub mod site;
 
 use std::io::{self, Write};
@@ -85,6 +86,12 @@ pub enum DemoError {
     /// The state of a node could not be read.
     #[error(transparent)]
     State(#[from] StateError),
+    /// A part of the stage is not there that the plan has.
+    #[error("the stage has not {what}")]
+    Missing {
+        /// The part.
+        what: &'static str,
+    },
     /// No node has this name.
     #[error("there is no node {node:?}")]
     Unknown {
@@ -102,6 +109,10 @@ pub enum DemoError {
 }
 
 impl DemoError {
+    pub(crate) const fn missing(what: &'static str) -> Self {
+        Self::Missing { what }
+    }
+
     pub(crate) fn file(doing: impl Into<String>, source: io::Error) -> Self {
         Self::File { doing: doing.into(), source }
     }
@@ -136,16 +147,19 @@ pub fn run(args: &DemoArgs) -> Result<(), DemoError> {
     if let Some(name) = &args.serve {
         return serve(name);
     }
+    let mut out = Narrator(Box::new(io::stdout()));
+    // Before anything else: the namespace that a user without root gets has no way out to fetch what is missing.
+    let binaries = args.cluster.then(|| cluster::find_programs(&mut out)).transpose()?;
     let privilege = privilege::enter()?;
     remove_folders_when_interrupted()?;
-    let mut out = Narrator(Box::new(io::stdout()));
     out.say(match privilege {
         Privilege::Held => "Building a laboratory of network namespaces.",
         Privilege::UserNamespace => "Building a laboratory of network namespaces inside a user namespace of its own.",
     })?;
-    match args.kills {
-        Some(kills) => kill_often(&mut out, kills),
-        None => tell(&mut out),
+    match (binaries, args.kills) {
+        (Some(binaries), _) => cluster::tell(&mut out, &binaries),
+        (None, Some(kills)) => kill_often(&mut out, kills),
+        (None, None) => tell(&mut out),
     }
 }
 
