@@ -222,6 +222,12 @@ fn a_live_address_that_moves_or_is_lost_ends_with_2() {
         "pool.yaml",
         "apiVersion: metallb.io/v1beta1\nkind: IPAddressPool\nmetadata: {name: p}\nspec: {addresses: ['fd00::/64']}\n",
     );
+    // Nothing is recorded, so nothing is live: the difference alone is printed.
+    let planned = write_file(&folder, "planned.yaml", &small("192.0.2.0/28", ""));
+    let differs = ferrule(&["plan", "-f", &other, "--against", &planned]);
+    assert_eq!(differs.status.code(), Some(0));
+    assert!(stdout(&differs).starts_with("moved: default/web: 192.0.2.0 (pool p) -> "), "{}", stdout(&differs));
+    assert!(stdout(&differs).contains("no live address moves: the state of now records none"), "{}", stdout(&differs));
     let lost = ferrule(&["plan", "-f", &pool, "--against", &now]);
     assert_eq!(lost.status.code(), Some(2));
     assert!(stdout(&lost).ends_with("live addresses that move or are lost: 192.0.2.7\n"), "{}", stdout(&lost));
@@ -238,7 +244,17 @@ fn an_owner_that_changes_is_a_move() {
          [192.0.2.10-192.0.2.39]}\n---\napiVersion: metallb.io/v1beta1\nkind: IPAddressPool\nmetadata: {name: reserved}\nspec: {addresses: \
          [192.0.2.200/32]}\n",
     );
-    let output = ferrule(&["plan", "-f", &advertisement, "--against", &example("quick-start")]);
+    let services = std::fs::read_to_string(example("quick-start/services.yaml")).expect("the example is there");
+    let web = services.find("name: web").expect("a Service web");
+    let end = services[web..].find("\n---").map_or(services.len(), |end| web + end);
+    let live = format!(
+        "{}\nstatus: {{loadBalancer: {{ingress: [{{ip: 192.0.2.11}}]}}}}{}",
+        &services[..end],
+        &services[end..]
+    );
+    let live = write_file(&folder, "live.yaml", &live);
+    let now = ["nodes.yaml", "pool.yaml"].map(|name| example(&format!("quick-start/{name}")));
+    let output = ferrule(&["plan", "-f", &advertisement, "--against", &live, &now[0], &now[1]]);
     assert_eq!(output.status.code(), Some(2));
     let text = stdout(&output);
     assert!(text.contains("owner of 192.0.2.11: node3 -> node1\n"), "{text}");

@@ -3,18 +3,22 @@
 //! The input after `--against` is the state of now, best with statuses (`kubectl get -o yaml`). Services of the new input keep the
 //! addresses of now as far as the new configuration lets them, as a running program would. Kinds that the new input does not hold at
 //! all (no Service, no Node, no object of `metallb.io`) are taken from the state of now, so that a change can be judged alone.
+//!
+//! Live is an address that the state of now records in the status of a Service. What the state of now would merely get by its own plan is in
+//! no use: a difference there is printed, and moves nothing.
 
 use core::fmt::Write as _;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use lbcore::addresses::parse_address;
 use lbcore::config::{Config, RawConfig, Settings};
 use serde::Serialize;
 
 use super::{Plan, PlanError, PlanSettings, PlannedOwner, PlannedRoute, PlannedService, plan_of};
 use crate::args::{Outcome, PlanArgs, PlanOutput};
-use crate::convert::Objects;
+use crate::convert::{Objects, ServiceObject};
 use crate::load::{self, Loaded};
 use crate::output;
 use crate::report::{Finding, Report};
@@ -71,6 +75,8 @@ pub(super) struct Difference {
     bgp: RouteChanges,
     /// Every live address that would move or be lost, sorted.
     moves: Vec<IpAddr>,
+    #[serde(skip)]
+    is_anything_live: bool,
 }
 
 /// Routes that come and go.
@@ -104,7 +110,7 @@ pub(super) fn compare(arguments: &PlanArgs, checks: &Settings, settings: &PlanSe
         Arc::clone(config_after)
     };
     let plan_after = plan_of(&config_after, &objects, settings)?;
-    let difference = difference(&plan_before, &plan_after);
+    let difference = difference(&plan_before, &plan_after, &live(&before.objects));
     output::print(&match arguments.output {
         PlanOutput::Table => difference.to_text(),
         PlanOutput::Json => output::json(&difference),
@@ -171,17 +177,30 @@ fn keep_addresses(objects: &mut Objects, plan_before: &Plan) {
     }
 }
 
-fn difference(before: &Plan, after: &Plan) -> Difference {
+/// The recorded addresses of each Service.
+type Live = BTreeMap<String, BTreeSet<IpAddr>>;
+
+fn live(objects: &Objects) -> Live {
+    let recorded = |service: &ServiceObject| service.recorded.iter().filter_map(|text| parse_address(text)).collect();
+    objects.services.iter().map(|service| (service.key.to_string(), recorded(service))).collect()
+}
+
+fn difference(before: &Plan, after: &Plan, live: &Live) -> Difference {
     let services = service_changes(before, after);
     let layer2 = owner_changes(before, after);
-    let lost = services.iter().filter(|change| change.effect >= Effect::Moved).flat_map(ServiceChange::given_up);
-    let moved = layer2.iter().filter(|change| change.moves()).map(|change| change.ip);
+    let lost = services.iter().filter(|change| change.effect >= Effect::Moved).flat_map(|change| {
+        let recorded = live.get(&change.service);
+        change.given_up().into_iter().filter(move |ip| recorded.is_some_and(|recorded| recorded.contains(ip)))
+    });
+    let is_live = |ip: &IpAddr| live.values().any(|recorded| recorded.contains(ip));
+    let moved = layer2.iter().filter(|change| change.moves()).map(|change| change.ip).filter(is_live);
     let moves: BTreeSet<IpAddr> = lost.chain(moved).collect();
     let only_in = |these: &[PlannedRoute], those: &[PlannedRoute]| -> Vec<PlannedRoute> {
         these.iter().filter(|route| !those.contains(route)).cloned().collect()
     };
     let bgp = RouteChanges { withdrawn: only_in(&before.bgp, &after.bgp), announced: only_in(&after.bgp, &before.bgp) };
-    Difference { services, layer2, bgp, moves: moves.into_iter().collect() }
+    let is_anything_live = live.values().any(|recorded| !recorded.is_empty());
+    Difference { services, layer2, bgp, moves: moves.into_iter().collect(), is_anything_live }
 }
 
 fn service_changes(before: &Plan, after: &Plan) -> Vec<ServiceChange> {
@@ -251,6 +270,9 @@ impl Difference {
         let addresses: Vec<String> = self.moves.iter().map(ToString::to_string).collect();
         let last = match addresses.as_slice() {
             [] if out.is_empty() => "nothing changes".to_owned(),
+            [] if !self.is_anything_live => {
+                "no live address moves: the state of now records none (status.loadBalancer.ingress)".to_owned()
+            }
             [] => "no live address moves".to_owned(),
             _ => format!("live addresses that move or are lost: {}", addresses.join(", ")),
         };
