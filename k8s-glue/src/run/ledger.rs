@@ -256,6 +256,13 @@ impl Ledger {
         for service in &agreement.void_records {
             let Some(account) = self.accounts.get_mut(service) else { continue };
             if let Some(record) = account.record.take() {
+                let comes_back = matches!(
+                    agreement.verdicts.get(service),
+                    Some(Verdict::Adopt { assignment, .. }) if assignment.addresses == record.addresses
+                );
+                if comes_back {
+                    continue;
+                }
                 self.allocator.release_by_key(service);
                 let cause = "its addresses are held by others, or not allowed any more".to_owned();
                 outcome.reports.push(Report::RecordVoid {

@@ -163,6 +163,23 @@ fn an_older_claim_of_another_service_takes_the_address_and_both_end_with_one() {
     assert_eq!(world.held(), pairs(&[("a/api", "192.0.2.2"), ("a/web", "192.0.2.1")]));
 }
 
+// [OWN-60]
+#[test]
+fn a_record_that_comes_back_by_way_of_another_node_is_no_loss() {
+    let mut world = World::start(&["a/api", "a/web"], &[("a/api", "192.0.2.3"), ("a/web", "192.0.2.4")]);
+    world.member("node-z", &[("a/web", &["192.0.2.4"], 500), ("a/api", &["192.0.2.5"], 500)]);
+    let reports = world.pass();
+    let void: Vec<&ServiceKey> = reports
+        .iter()
+        .filter_map(|report| match report {
+            Report::RecordVoid { service, .. } => Some(service),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(void, [&"a/api".parse().unwrap()], "{reports:?}");
+    assert_eq!(world.held(), pairs(&[("a/api", "192.0.2.5"), ("a/web", "192.0.2.4")]));
+}
+
 #[test]
 fn an_edit_that_forbids_the_address_moves_the_service() {
     let mut world = World::start(&["a/web"], &[]);
