@@ -32,6 +32,8 @@ use tokio::runtime;
 use tracing_subscriber::EnvFilter;
 
 use crate::args::{Outcome, RunArgs};
+use crate::names::SUBDOMAIN_MAX;
+use crate::output::{self, OneLine};
 use crate::state::StateError;
 
 /// What is logged where `RUST_LOG` does not say otherwise.
@@ -52,9 +54,14 @@ pub enum RunError {
         purpose: &'static str,
     },
     /// The node's name cannot be used.
-    #[error("there is no node name: give one with --node-name ({reason})")]
+    #[error(
+        "node name {name:?}: {reason}; give this node a name of its own with --node-name: lower case letters, digits, `-` and `.`, at most \
+         {SUBDOMAIN_MAX} characters"
+    )]
     NodeName {
-        /// What is wrong with the host's own.
+        /// What was given, or what the host is called.
+        name: String,
+        /// What is wrong with it.
         reason: String,
     },
     /// The file with the member key cannot be used.
@@ -77,7 +84,7 @@ pub enum RunError {
         timeout_ms: u64,
     },
     /// An expression of `--exclude-link` cannot be read.
-    #[error("--exclude-link cannot be used")]
+    #[error("an expression of --exclude-link cannot be used")]
     Exclusion(#[from] announce_arp::io::ExclusionError),
     /// The state file.
     #[error(transparent)]
@@ -119,15 +126,21 @@ pub enum KeyFileProblem {
 /// `ferrule run`; returns when the daemon has been told to stop.
 ///
 /// # Errors
-/// [`RunError`], by its variants. A bad input is no error of this kind: its problems are printed, and the outcome says so.
+/// [`RunError`], by its variants. A bad input and a bad flag are no errors of this kind: what is wrong is printed, and the outcome says so.
 pub fn run(arguments: &RunArgs) -> Result<Outcome, RunError> {
+    if let Err(error) = start::check_flags(arguments) {
+        let said = output::complain(&format!("ferrule: {:#}\n", anyhow::Error::from(error)));
+        return said
+            .map(|()| Outcome::Usage)
+            .map_err(|source| RunError::System { action: "print the problem", source });
+    }
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOG_DEFAULT));
     // A second call in one process, as in tests, keeps the first one's settings.
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_target(false)
         .with_ansi(io::stderr().is_terminal())
-        .with_writer(io::stderr)
+        .with_writer(|| OneLine(io::stderr()))
         .try_init();
     let runtime = runtime::Builder::new_multi_thread()
         .enable_all()

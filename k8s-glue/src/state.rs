@@ -8,14 +8,14 @@
 //! Invariant of the host: nothing is announced before it is in this file ([OWN-60]). One daemon a file and one a network namespace,
 //! by locks that end with the process ([OWN-61]).
 
+mod namespace;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::net::IpAddr;
-use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::{Path, PathBuf};
 
 use lbcore::service::{PoolName, ServiceKey};
@@ -24,12 +24,12 @@ use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
+pub use namespace::NamespaceLock;
+
 /// The version that this build writes, and the highest that it reads.
 const VERSION: u64 = 1;
 /// A state file past this size is none of ours: a hundred thousand Services need some 10 MiB.
 const SIZE_MAX: u64 = 256 << 20;
-/// The abstract socket that stands for "a `ferrule run` lives in this network namespace".
-const NAMESPACE_LOCK: &[u8] = b"ferrule-run";
 /// Readable and writable by the owner alone.
 const FILE_MODE: u32 = 0o600;
 /// As `FILE_MODE`, for a folder that had to be made.
@@ -64,7 +64,7 @@ pub enum StateError {
         found: u64,
     },
     /// The system refused to do something with a path.
-    #[error("cannot {action} {}: {source} ({mend})", path.display())]
+    #[error("cannot {action} {}: {cause} ({mend})", path.display())]
     Io {
         /// What was tried.
         action: &'static str,
@@ -72,8 +72,8 @@ pub enum StateError {
         path: PathBuf,
         /// What to do about it.
         mend: &'static str,
-        /// What the system said.
-        source: io::Error,
+        /// What the system said; part of the text, and so no source beside it.
+        cause: io::Error,
     },
     /// Another daemon works with the file ([OWN-61]).
     #[error(
@@ -89,10 +89,20 @@ pub enum StateError {
     },
     /// Another daemon lives in the network namespace ([OWN-61]).
     #[error(
-        "another `ferrule run` works in this network namespace; two would answer for the same addresses: stop that one first \
-         (`ss -xlp src @ferrule-run` shows it)"
+        "another `ferrule run`{} works in this network namespace; two would answer for the same addresses: stop that one first \
+         (`ss -xlp | grep @ferrule-run` shows it)",
+        holder.map(|pid| format!(" (process {pid})")).unwrap_or_default()
     )]
-    NamespaceInUse,
+    NamespaceInUse {
+        /// The other's process id, where it could be read.
+        holder: Option<u32>,
+    },
+    /// Processes that are no daemons have every name that the lock could have.
+    #[error(
+        "the names of the lock of this network namespace are taken by processes that are no `ferrule run`: end them \
+         (`ss -xap | grep @ferrule-run` shows them)"
+    )]
+    NamespaceSquatted,
 }
 
 impl StateError {
@@ -262,7 +272,7 @@ impl StateFile {
     /// Locks the file, making its folder where that is missing, and reads it; a file that does not exist is the empty state.
     ///
     /// # Errors
-    /// Every variant of [`StateError`] but [`StateError::NamespaceInUse`].
+    /// Every variant of [`StateError`] but those about the network namespace.
     pub fn open(path: &Path) -> Result<(Self, State), StateError> {
         let Some(name) = path.file_name() else {
             let source = io::Error::from(io::ErrorKind::IsADirectory);
@@ -321,7 +331,7 @@ impl StateFile {
 }
 
 fn failed<'a>(action: &'static str, path: &'a Path, mend: &'static str) -> impl Fn(io::Error) -> StateError + 'a {
-    move |source| StateError::Io { action, path: path.to_owned(), mend, source }
+    move |cause| StateError::Io { action, path: path.to_owned(), mend, cause }
 }
 
 fn lock_file(lock_path: &Path, state_path: &Path) -> Result<File, StateError> {
@@ -366,29 +376,6 @@ fn read(path: &Path) -> Result<State, StateError> {
         });
     }
     decode(&octets, path)
-}
-
-/// Held by the one daemon of a network namespace ([OWN-61]).
-#[derive(Debug)]
-pub struct NamespaceLock {
-    _socket: UnixListener,
-}
-
-impl NamespaceLock {
-    /// Takes it. Names of abstract sockets belong to a network namespace and end with the process.
-    ///
-    /// # Errors
-    /// [`StateError::NamespaceInUse`], or [`StateError::Io`] where the socket cannot be made.
-    pub fn acquire() -> Result<Self, StateError> {
-        let bound = SocketAddr::from_abstract_name(NAMESPACE_LOCK).and_then(|name| UnixListener::bind_addr(&name));
-        match bound {
-            Ok(socket) => Ok(Self { _socket: socket }),
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(StateError::NamespaceInUse),
-            Err(error) => {
-                Err(failed("bind the socket", Path::new("@ferrule-run"), "unix sockets are needed for a lock")(error))
-            }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -192,6 +192,24 @@ fn usage_errors_and_help_have_their_exit_codes() {
     assert_eq!(ferrule(&["--version"]).status.code(), Some(0));
 }
 
+#[test]
+fn bad_values_of_flags_of_run_end_with_64_before_anything_is_read() {
+    let long = "n".repeat(256);
+    for flags in [
+        ["--heartbeat-timeout", "100"],
+        ["--exclude-link", "("],
+        ["--node-name", ""],
+        ["--node-name", "n1\nERROR forged"],
+        ["--node-name", &long],
+        ["--heartbeat-period", "soon"],
+    ] {
+        let refused = ferrule(&["run", "-f", "/nonexistent.yaml", flags[0], flags[1]]);
+        let complaint = String::from_utf8(refused.stderr).expect("complaints are text");
+        assert_eq!(refused.status.code(), Some(64), "{flags:?}: {complaint}");
+        assert!(complaint.contains(flags[0]), "{flags:?}: {complaint}");
+    }
+}
+
 /// A pool and a Service; `{addresses}` and `{status}` are filled in.
 fn small(addresses: &str, status: &str) -> String {
     format!(
@@ -245,13 +263,8 @@ fn an_owner_that_changes_is_a_move() {
          [192.0.2.200/32]}\n",
     );
     let services = std::fs::read_to_string(example("quick-start/services.yaml")).expect("the example is there");
-    let web = services.find("name: web").expect("a Service web");
-    let end = services[web..].find("\n---").map_or(services.len(), |end| web + end);
-    let live = format!(
-        "{}\nstatus: {{loadBalancer: {{ingress: [{{ip: 192.0.2.11}}]}}}}{}",
-        &services[..end],
-        &services[end..]
-    );
+    let (web, others) = services.split_once("\n---").expect("web comes first");
+    let live = format!("{web}\nstatus: {{loadBalancer: {{ingress: [{{ip: 192.0.2.11}}]}}}}\n---{others}");
     let live = write_file(&folder, "live.yaml", &live);
     let now = ["nodes.yaml", "pool.yaml"].map(|name| example(&format!("quick-start/{name}")));
     let output = ferrule(&["plan", "-f", &advertisement, "--against", &live, &now[0], &now[1]]);

@@ -31,6 +31,13 @@ fn main() -> ExitCode {
         trial("the_kernel_of_a_dead_daemon_is_silent_and_the_next_start_sweeps", single::the_next_start_sweeps),
         trial("a_link_that_appears_later_is_prepared", single::a_link_that_appears_later_is_prepared),
         trial("an_address_that_somebody_removes_is_put_back", single::an_address_that_somebody_removes_is_put_back),
+        trial("a_setting_that_somebody_resets_is_set_again", single::a_setting_that_is_reset_is_set_again),
+        trial("a_link_that_goes_is_no_error", single::a_link_that_goes_is_no_error),
+        trial("a_restart_right_after_a_kill_starts", single::a_restart_right_after_a_kill_starts),
+        trial(
+            "a_file_that_is_truncated_and_written_again_releases_nothing",
+            single::a_file_that_is_truncated_and_written_again_releases_nothing,
+        ),
         trial("a_second_daemon_is_refused", single::a_second_daemon_is_refused),
         trial("a_damaged_state_file_is_refused", single::a_damaged_state_file_is_refused),
         trial("an_invalid_start_configuration_is_refused", single::an_invalid_start_configuration_is_refused),

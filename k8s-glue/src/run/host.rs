@@ -3,6 +3,8 @@
 //! The order of a pass is the promise: allocate and agree, make it durable, publish it to the members, announce it ([OWN-60]). Where a
 //! step fails, the later ones wait, and everything that was announced before stays so.
 
+mod reload;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::Path;
@@ -18,9 +20,10 @@ use lbcore::service::{NodeName, ServiceKey};
 use lbcore::time::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
-use tokio::task::{self, JoinHandle};
-use tokio::time::sleep;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, sleep_until};
 
+use self::reload::Haste;
 use super::RunError;
 use super::addresses::{KernelEvent, KernelEvents};
 use super::input::{Input, Source};
@@ -33,8 +36,8 @@ use super::watch::Watch;
 use crate::announcing::{Announcing, Bell, stop_asked, tell_event};
 use crate::args::{Outcome, RunArgs};
 use crate::output;
-use crate::report::{Finding, Report};
-use crate::state::{NamespaceLock, State, StateFile};
+use crate::report::Report;
+use crate::state::State;
 
 /// A hand-over of everything this node owns may take so long.
 const HAND_OVER_WITHIN: Duration = Duration::from_secs(1);
@@ -42,10 +45,13 @@ const HAND_OVER_WITHIN: Duration = Duration::from_secs(1);
 const SAVE_RETRY: Duration = Duration::from_secs(1);
 /// A table is published, sent three times and heard within so many periods.
 const SETTLE_PERIODS: u32 = 3;
+/// Between two looks at the settings of links, of whose changes the kernel sends no notice.
+const SETTINGS_LOOK: Duration = Duration::from_secs(2);
 
 /// Why the loop woke up.
 enum Wake {
-    Files,
+    Files(Haste),
+    Settings,
     Kernel(KernelEvent),
     /// Members, their tables, events, a deadline: the pass looks at all of it.
     Look,
@@ -71,6 +77,8 @@ struct Host {
     announced: BTreeMap<ServiceKey, Vec<IpAddr>>,
     /// What was logged last, so that it is said once.
     said: Said,
+    /// When a change of the files that looks like half of one is carried out all the same.
+    held_until: Option<Instant>,
     disturbed: Arc<Notify>,
     followers: Vec<JoinHandle<()>>,
 }
@@ -80,6 +88,7 @@ struct Said {
     problems: Option<Report>,
     withheld: BTreeMap<ServiceKey, String>,
     save: Option<String>,
+    settings: Option<String>,
 }
 
 const fn options() -> DecideOptions {
@@ -106,8 +115,7 @@ pub(crate) async fn run(arguments: &RunArgs) -> Result<Outcome, RunError> {
     };
     start::check_rights()?;
     let node = start::node_name(arguments.node_name.as_deref())?;
-    let _namespace = NamespaceLock::acquire()?;
-    let (file, state) = StateFile::open(&arguments.state)?;
+    let (_namespace, file, state) = start::lock(&arguments.state).await?;
     let hub = make_hub(arguments, &node)?;
     let config = start::arp_config(arguments, &hub)?;
     let records = state.services.clone();
@@ -143,6 +151,7 @@ pub(crate) async fn run(arguments: &RunArgs) -> Result<Outcome, RunError> {
         members: BTreeSet::new(),
         announced: BTreeMap::new(),
         said: Said::default(),
+        held_until: None,
         disturbed: Arc::new(Notify::new()),
         followers: Vec::new(),
     };
@@ -180,6 +189,7 @@ impl Host {
         let signal = |kind| signal(kind).map_err(|source| RunError::System { action: "listen for signals", source });
         let mut stop = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
         let mut reload = signal(SignalKind::hangup())?;
+        let mut settings_due = Instant::now() + SETTINGS_LOOK;
         loop {
             let retry = self.pass().await;
             let holder = self.kernel.holder.lock().await.index();
@@ -187,8 +197,10 @@ impl Host {
                 biased;
                 () = stop_asked(&mut stop) => Wake::Stop,
                 event = events.next(holder) => Wake::Kernel(event),
-                () = watch.changed() => Wake::Files,
-                Some(()) = reload.recv() => Wake::Files,
+                () = watch.changed() => Wake::Files(Haste::Patient),
+                () = until_instant(self.held_until) => Wake::Files(Haste::Patient),
+                Some(()) = reload.recv() => Wake::Files(Haste::AtOnce),
+                () = sleep_until(settings_due) => Wake::Settings,
                 () = self.bell.rung() => Wake::Look,
                 () = until(self.ledger.deadline()) => Wake::Look,
                 () = sleep(SAVE_RETRY), if retry == Retry::Soon => Wake::Look,
@@ -198,7 +210,11 @@ impl Host {
             match wake {
                 Wake::Stop => break,
                 Wake::Look => {}
-                Wake::Files => self.reload().await,
+                Wake::Files(haste) => self.reload(haste).await,
+                Wake::Settings => {
+                    settings_due = Instant::now() + SETTINGS_LOOK;
+                    self.keep_settings().await;
+                }
                 Wake::Kernel(event) => self.take_kernel_event(event).await,
             }
         }
@@ -230,47 +246,18 @@ impl Host {
         }
     }
 
+    async fn keep_settings(&mut self) {
+        let found = self.kernel.keep_prepared().await.err().map(|error| error.to_string());
+        if let Some(error) = found.as_ref().filter(|_| found != self.said.settings) {
+            tracing::error!(%error, "the kernel cannot be kept from answering");
+        }
+        self.said.settings = found;
+    }
+
     async fn prepare_link(&mut self, link: &LinkName) {
         if let Err(error) = self.kernel.prepare_link(link).await {
             tracing::error!(%error, link = %link.name, "link was not prepared");
         }
-    }
-
-    async fn reload(&mut self) {
-        let source = self.source.clone();
-        let Ok((input, report)) = task::spawn_blocking(move || source.read()).await else { return };
-        let Some(input) = input else {
-            if self.said.problems.as_ref() != Some(&report) {
-                tracing::error!("configuration has errors; the last good one stays in force");
-            }
-            self.say_problems(&report);
-            return;
-        };
-        self.say_problems(&report);
-        let pools = (input.pools != self.input.pools).then_some(input.pools.as_slice());
-        match self.ledger.replace_input(pools, input.states()) {
-            Ok(outcome) => outcome.reports.iter().for_each(tell),
-            Err(error) => {
-                tracing::error!(%error, "pools were refused; the last good configuration stays in force");
-                return;
-            }
-        }
-        self.input = input;
-        // Every Service is looked at anew: any of its facts may differ.
-        self.rebuild();
-        self.announced.clear();
-        tracing::info!("configuration was read");
-    }
-
-    fn say_problems(&mut self, report: &Report) {
-        let known: Vec<Finding> = self.said.problems.take().map(|known| known.findings().to_vec()).unwrap_or_default();
-        for finding in report.findings().iter().filter(|finding| !known.contains(finding)) {
-            match finding.severity {
-                lbcore::config::Severity::Error => tracing::error!("{finding}"),
-                lbcore::config::Severity::Warning => tracing::warn!("{finding}"),
-            }
-        }
-        self.said.problems = Some(report.clone());
     }
 
     fn rebuild(&mut self) {
@@ -328,7 +315,9 @@ impl Host {
         let state = State { services, settings: self.kernel.saved().settings.clone() };
         match self.kernel.save(state).await {
             Ok(()) => {
-                self.said.save = None;
+                if self.said.save.take().is_some() {
+                    tracing::info!("allocations are durable again");
+                }
                 Retry::No
             }
             Err(error) => {
@@ -394,6 +383,13 @@ impl Host {
                 tracing::warn!(%service, %reason, "withheld from the segment on this node");
             }
         }
+    }
+}
+
+async fn until_instant(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
     }
 }
 

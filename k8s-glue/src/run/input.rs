@@ -1,12 +1,14 @@
 //! The files of `ferrule run`, read into what the host works with.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::io::{self, Read as _};
 use std::net::IpAddr;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use lbcore::config::{Config, Settings};
+use lbcore::config::{Config, ObjectRef, Settings};
 use lbcore::converge::ServiceState;
 use lbcore::decide::ServiceFacts;
 use lbcore::labels::Labels;
@@ -64,10 +66,38 @@ impl Source {
         if let Some(content) = &self.stdin {
             manifests.read_bytes(&"<stdin>".into(), content);
         }
-        let Loaded { objects, config, report, .. } = load::check(manifests, &self.settings);
-        let input = config.map(|config| Input::new(config, objects, self.class.as_deref()));
+        let loaded = load::check(manifests, &self.settings);
+        let files = contents(&loaded);
+        let Loaded { objects, config, report, .. } = loaded;
+        let input = config.map(|config| Input { files, ..Input::new(config, objects, self.class.as_deref()) });
         (input, report)
     }
+}
+
+/// What a file holds, and which file that is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Content {
+    /// Device and inode: those of another file where it was replaced by renaming.
+    identity: Option<(u64, u64)>,
+    services: usize,
+    pools: usize,
+}
+
+fn contents(loaded: &Loaded) -> BTreeMap<Arc<str>, Content> {
+    let identity = |file: &Arc<str>| fs::metadata(&**file).ok().map(|metadata| (metadata.dev(), metadata.ino()));
+    let fresh = |file: &Arc<str>| (Arc::clone(file), Content { identity: identity(file), ..Content::default() });
+    let mut contents: BTreeMap<Arc<str>, Content> = loaded.files.iter().map(fresh).collect();
+    let file_of = |object: &ObjectRef| {
+        let index = usize::try_from(object.origin.0).ok()?;
+        loaded.documents.get(index).map(|document| Arc::clone(&document.file))
+    };
+    for file in loaded.objects.services.iter().filter_map(|service| file_of(&service.object)) {
+        contents.entry(file).or_default().services += 1;
+    }
+    for file in loaded.objects.config.pools.iter().filter_map(|pool| file_of(&pool.object)) {
+        contents.entry(file).or_default().pools += 1;
+    }
+    contents
 }
 
 /// A good configuration and its Services.
@@ -75,6 +105,7 @@ impl Source {
 pub(crate) struct Input {
     pub(crate) config: Arc<Config>,
     pub(crate) pools: Vec<Pool>,
+    files: BTreeMap<Arc<str>, Content>,
     objects: Arc<Objects>,
     services: BTreeMap<ServiceKey, ServiceObject>,
 }
@@ -84,7 +115,19 @@ impl Input {
         let pools = config.pools().values().map(|configured| (*configured.pool).clone()).collect();
         let ours = objects.services.iter().filter(|service| service.is_of_class(class));
         let services = ours.map(|service| (service.key.clone(), service.clone())).collect();
-        Self { config, pools, objects: Arc::new(objects), services }
+        Self { config, pools, files: BTreeMap::new(), objects: Arc::new(objects), services }
+    }
+
+    /// The files that were written in place and have lost all their Services, or all their pools, in what was read now: perhaps only half of
+    /// them is written.
+    pub(crate) fn cut_short(&self, now: &Self) -> Vec<Arc<str>> {
+        let is_cut = |(file, before): &(&Arc<str>, &Content)| {
+            let Some(after) = now.files.get(*file) else { return false };
+            let is_same_file = before.identity.is_some() && before.identity == after.identity;
+            let lost = |before: usize, after: usize| before > 0 && after == 0;
+            is_same_file && (lost(before.services, after.services) || lost(before.pools, after.pools))
+        };
+        self.files.iter().filter(is_cut).map(|(file, _)| Arc::clone(file)).collect()
     }
 
     /// What decides the addresses of each Service that takes part.
@@ -154,5 +197,29 @@ mod tests {
         assert_eq!(nodes.iter().map(|node| node.name.clone()).collect::<Vec<_>>(), [own, other]);
         assert_eq!(nodes[0].labels["a"], "file");
         assert_eq!(nodes[0].labels["b"], "flag");
+    }
+
+    #[test]
+    fn a_file_that_is_emptied_in_place_is_cut_short_and_one_that_is_replaced_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("web.yaml");
+        let text = "apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {type: LoadBalancer}\n";
+        let arguments = InputArgs {
+            filenames: vec![folder.path().to_owned()],
+            namespace: "metallb-system".to_owned(),
+            load_balancer_class: None,
+        };
+        let source = Source::new(&arguments).unwrap();
+        let read = |text: &str| {
+            fs::write(&file, text).unwrap();
+            source.read().0.unwrap()
+        };
+        let two = format!("{text}---\n{}", text.replace("web", "mail"));
+        let before = read(&two);
+        assert_eq!(before.cut_short(&read(text)).len(), 0, "one of two is an edit");
+        assert_eq!(before.cut_short(&read("# the head alone\n")).len(), 1);
+        fs::write(folder.path().join("new"), "# nothing\n").unwrap();
+        fs::rename(folder.path().join("new"), &file).unwrap();
+        assert_eq!(before.cut_short(&source.read().0.unwrap()).len(), 0, "another file took its place");
     }
 }

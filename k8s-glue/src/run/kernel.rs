@@ -1,6 +1,7 @@
 //! All that the daemon changes in the kernel, in an order that leaves nothing behind: recorded on disk, then done; at the end undone, and
 //! after a crash undone by the next start.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -21,6 +22,8 @@ pub(crate) struct Kernel {
     saved: State,
     settings: Settings,
     exclusion: Exclusion,
+    /// The links that the kernel is kept from answering on.
+    prepared: BTreeSet<LinkName>,
     /// The link with the addresses; also used by the task that follows the announcers.
     pub(crate) holder: Arc<Mutex<Holder>>,
 }
@@ -43,7 +46,7 @@ impl Kernel {
         let (holder, events) = Holder::open().await.map_err(|error| kernel_error(&error))?;
         let settings = Settings::new(settings_folder);
         let holder = Arc::new(Mutex::new(holder));
-        let mut kernel = Self { file: Arc::new(file), saved, settings, exclusion, holder };
+        let mut kernel = Self { file: Arc::new(file), saved, settings, exclusion, prepared: BTreeSet::new(), holder };
         let prepared = async {
             kernel.restore_settings();
             let links = kernel.holder.lock().await.links().await.map_err(|error| kernel_error(&error))?;
@@ -87,6 +90,9 @@ impl Kernel {
         if self.exclusion.excludes(&link.name) {
             return Ok(());
         }
+        // A link keeps its index when it is renamed.
+        self.prepared.retain(|known| known.index != link.index);
+        self.prepared.insert(link.clone());
         let changes = self.settings.plan(link).map_err(|error| kernel_error(&error))?;
         if changes.is_empty() {
             return Ok(());
@@ -115,10 +121,36 @@ impl Kernel {
         Ok(())
     }
 
+    /// Looks at the settings of the links that are prepared, and sets again what somebody else has changed ([OWN-42]): the kernel sends no
+    /// notice of it.
+    ///
+    /// # Errors
+    /// As [`prepare_link`](Self::prepare_link).
+    pub(crate) async fn keep_prepared(&mut self) -> Result<(), RunError> {
+        for link in self.prepared.clone() {
+            let changed = self.settings.plan(&link).map_err(|error| kernel_error(&error))?;
+            for change in &changed {
+                let (setting, found, needed) = (change.setting.name(), change.original, change.written);
+                tracing::warn!(
+                    link = %link.name,
+                    setting,
+                    found,
+                    needed,
+                    "somebody changed a setting that keeps the kernel from answering for addresses of other nodes; it is set again"
+                );
+            }
+            if !changed.is_empty() {
+                self.prepare_link(&link).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// A link is gone, and its settings with it.
     pub(crate) fn forget_link(&mut self, link: &LinkName) {
         // Written with the next change; until then the index keeps a namesake safe.
         self.saved.settings.retain(|recorded| recorded.index != link.index);
+        self.prepared.retain(|known| known.index != link.index);
     }
 
     fn restore_settings(&self) {

@@ -275,7 +275,15 @@ impl Ledger {
         for (service, verdict) in &agreement.verdicts {
             match verdict {
                 Verdict::GiveUp(conflict) => self.give_up(service, conflict.to_string(), outcome),
-                Verdict::Adopt { assignment, .. } => {
+                Verdict::Adopt { assignment, from } => {
+                    let account = self.accounts.get_mut(service);
+                    let other = account
+                        .and_then(|account| account.record.take_if(|record| record.addresses != assignment.addresses));
+                    if let Some(record) = other {
+                        let (service, addresses) = (service.clone(), record.addresses);
+                        let cause = format!("node {from} holds other addresses for it");
+                        outcome.reports.push(Report::RecordVoid { service, addresses, cause });
+                    }
                     let held = self.allocator.allocation_by_key(service);
                     if held.is_some_and(|held| held.addresses.as_slice() != assignment.addresses) {
                         self.allocator.release_by_key(service);

@@ -38,11 +38,18 @@ pub(crate) enum SettingError {
     Overridden { setting: LinkSetting, all: u8 },
 }
 
+impl SettingError {
+    /// Whether there is no such link, as when it went between a notice and the look at it.
+    fn is_of_missing_link(&self) -> bool {
+        matches!(self, Self::Refused { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+}
+
 impl LinkSetting {
     const ALL: [Self; 2] = [Self::ArpIgnore, Self::ArpAnnounce];
 
     /// The file's name.
-    const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::ArpAnnounce => "arp_announce",
             Self::ArpIgnore => "arp_ignore",
@@ -96,7 +103,7 @@ impl Settings {
         read.map_err(|source| SettingError::Refused { action: "read", path, source })
     }
 
-    /// What has to be changed on a link; empty where everything is as needed. Changes nothing.
+    /// What has to be changed on a link; empty where everything is as needed, and where the link is gone. Changes nothing.
     ///
     /// # Errors
     /// [`SettingError`] where it cannot be known, or cannot be had.
@@ -105,7 +112,10 @@ impl Settings {
         for setting in LinkSetting::ALL {
             // The kernel takes the higher of the two.
             let all = self.read("all", setting)?;
-            let original = self.read(&link.name, setting)?;
+            let original = match self.read(&link.name, setting) {
+                Err(error) if error.is_of_missing_link() => continue,
+                read => read?,
+            };
             if setting.suffices(all.max(original)) {
                 continue;
             }
@@ -122,9 +132,12 @@ impl Settings {
     /// Makes a change that was planned and recorded.
     ///
     /// # Errors
-    /// [`SettingError::Refused`].
+    /// [`SettingError::Refused`]. A link that is gone is no error.
     pub(crate) fn apply(&self, change: &RecordedSetting) -> Result<(), SettingError> {
-        write(&self.file(&change.link, change.setting), change.written)
+        match write(&self.file(&change.link, change.setting), change.written) {
+            Err(error) if error.is_of_missing_link() => Ok(()),
+            written => written,
+        }
     }
 
     /// Puts back what was there before, unless somebody else has set it meanwhile.
@@ -135,7 +148,7 @@ impl Settings {
         match self.read(&change.link, change.setting) {
             Ok(value) if value == change.written => write(&self.file(&change.link, change.setting), change.original),
             Ok(_) => Ok(()),
-            Err(SettingError::Refused { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) if error.is_of_missing_link() => Ok(()),
             Err(error) => Err(error),
         }
     }
@@ -216,7 +229,10 @@ mod tests {
         for change in &changes {
             settings.restore(change).unwrap();
         }
-        assert!(settings.plan(&eth0()).is_err());
+        assert_eq!(settings.plan(&eth0()).unwrap(), []);
+        settings.apply(&changes[0]).unwrap();
+        fs::remove_dir_all(folder.path().join("all")).unwrap();
+        assert!(settings.plan(&eth0()).is_err(), "without the settings at all it cannot be known");
     }
 
     #[test]

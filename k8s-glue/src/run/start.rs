@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,13 +11,24 @@ use announce_arp::io::{ArpConfig, Exclusion};
 use lbcore::ownership::key::{MemberKey, MemberKeys};
 use lbcore::ownership::{BootId, Hub, Timings};
 use lbcore::service::NodeName;
+use tokio::time::{Instant, sleep};
 
 use crate::args::RunArgs;
+use crate::names;
+use crate::state::{NamespaceLock, State, StateError, StateFile};
 
 use super::{KeyFileProblem, RunError};
 
 /// Where the kernel shows what this process may do.
 const OWN_STATUS: &str = "/proc/self/status";
+/// Where the kernel shows the host's name.
+const HOST_NAME: &str = "/proc/sys/kernel/hostname";
+/// Permissions by which others than the owner read a file.
+const READ_BY_OTHERS: u32 = 0o044;
+/// A daemon that was killed needs a moment until the kernel has taken its locks back.
+const LOCKED_WITHIN: Duration = Duration::from_secs(2);
+/// Between two attempts to lock.
+const LOCK_RETRY: Duration = Duration::from_millis(100);
 /// Number of the capability (`linux/capability.h`).
 const CAP_NET_ADMIN: u32 = 12;
 /// As above.
@@ -67,17 +79,30 @@ fn rights_of(status: &str, needed: &[Right]) -> Result<(), RunError> {
     }
 }
 
-/// The name given, else the host's.
+/// Whether every flag has a value that can be used; asked before anything is read or changed.
+///
+/// # Errors
+/// [`RunError::NodeName`], [`RunError::Timings`], [`RunError::Exclusion`].
+pub(crate) fn check_flags(arguments: &RunArgs) -> Result<(), RunError> {
+    node_name(arguments.node_name.as_deref())?;
+    timings(arguments.heartbeat_period, arguments.heartbeat_timeout)?;
+    Exclusion::new(&arguments.exclude_links)?;
+    Ok(())
+}
+
+/// The name given, else the host's, in small letters as a kubelet would have it. Names go into frames, state files and logs, and two of them
+/// must not become the same there: they are those that Kubernetes takes for nodes.
 ///
 /// # Errors
 /// [`RunError::NodeName`].
 pub(crate) fn node_name(given: Option<&str>) -> Result<NodeName, RunError> {
-    let fail = |reason: String| RunError::NodeName { reason };
+    let fail = |name: &str, reason: String| RunError::NodeName { name: name.to_owned(), reason };
     let text = match given {
         Some(name) => name.to_owned(),
-        None => fs::read_to_string("/proc/sys/kernel/hostname").map_err(|error| fail(error.to_string()))?,
+        None => fs::read_to_string(HOST_NAME).map_err(|error| fail("", error.to_string()))?.trim().to_ascii_lowercase(),
     };
-    NodeName::new(text.trim()).map_err(|error| fail(error.to_string()))
+    names::subdomain(&text).map_err(|error| fail(&text, error.to_string()))?;
+    NodeName::new(text.as_str()).map_err(|error| fail(&text, error.to_string()))
 }
 
 /// The keys in a file: each line that is not blank is one, the first is the one to move to.
@@ -86,12 +111,39 @@ pub(crate) fn node_name(given: Option<&str>) -> Result<NodeName, RunError> {
 /// [`RunError::MemberKeyFile`].
 pub(crate) fn member_keys(path: &Path) -> Result<MemberKeys, RunError> {
     let read = || -> Result<MemberKeys, KeyFileProblem> {
+        if is_read_by_others(path)? {
+            tracing::warn!(file = %path.display(), "others than its owner may read the member key: chmod 600");
+        }
         let octets = fs::read(path)?;
         let lines = octets.split(|octet| *octet == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
         let keys: Vec<MemberKey> = lines.map(MemberKey::new).collect::<Result<_, _>>()?;
         if keys.is_empty() { Err(KeyFileProblem::Empty) } else { Ok(MemberKeys::new(keys)?) }
     };
     read().map_err(|reason| RunError::MemberKeyFile { path: path.to_owned(), reason })
+}
+
+fn is_read_by_others(path: &Path) -> io::Result<bool> {
+    Ok(fs::metadata(path)?.permissions().mode() & READ_BY_OTHERS != 0)
+}
+
+/// Makes this the one daemon of the network namespace and of the state file ([OWN-61]).
+///
+/// # Errors
+/// [`StateError`]; that another daemon has one of the two is an error only when it still has it after two seconds.
+pub(crate) async fn lock(path: &Path) -> Result<(NamespaceLock, StateFile, State), StateError> {
+    let end = Instant::now() + LOCKED_WITHIN;
+    loop {
+        let taken = match NamespaceLock::acquire().await {
+            Ok(namespace) => StateFile::open(path).map(|(file, state)| (namespace, file, state)),
+            Err(error) => Err(error),
+        };
+        match taken {
+            Err(StateError::NamespaceInUse { .. } | StateError::FileInUse { .. }) if Instant::now() < end => {
+                sleep(LOCK_RETRY).await;
+            }
+            taken => return taken,
+        }
+    }
 }
 
 /// Period and timeout of heartbeats.
@@ -155,6 +207,27 @@ mod tests {
     fn the_given_name_wins_and_must_not_be_empty() {
         assert_eq!(node_name(Some("n1")).unwrap().as_str(), "n1");
         assert!(node_name(Some(" ")).is_err());
+        assert!(node_name(None).is_ok_and(|name| !name.as_str().contains(char::is_uppercase)));
+    }
+
+    #[test]
+    fn a_name_that_frames_or_logs_would_garble_is_refused_with_its_reason() {
+        let refused = |name: &str| node_name(Some(name)).unwrap_err().to_string();
+        assert!(refused(&"a".repeat(256)).contains("256 characters is too long"), "{}", refused(&"a".repeat(256)));
+        let forged = refused("n1\nERROR all is lost");
+        assert!(forged.contains("'\\n' is not allowed") && !forged.contains('\n'), "{forged}");
+        assert!(refused("Node_1").contains("--node-name"));
+    }
+
+    #[test]
+    fn a_key_that_others_may_read_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        fs::write(&path, "0123456789abcdef").unwrap();
+        for (mode, expected) in [(0o600, false), (0o640, true), (0o604, true)] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(is_read_by_others(&path).unwrap(), expected, "{mode:o}");
+        }
     }
 
     // [OWN-16]

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use inotify::{EventStream, Inotify, WatchDescriptor, WatchMask};
+use inotify::{Event, EventMask, EventStream, Inotify, WatchDescriptor, WatchMask};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::manifest::is_read;
@@ -24,6 +24,8 @@ use crate::manifest::is_read;
 const QUIET: Duration = Duration::from_millis(50);
 /// A burst that does not end is acted on all the same after this time.
 const BURST_MAX: Duration = Duration::from_secs(1);
+/// A file that a program writes to is not read before the program has closed it, or this time has passed.
+const WRITER_MAX: Duration = Duration::from_secs(10);
 /// Between two looks without a notice.
 const POLL: Duration = Duration::from_secs(2);
 /// As `POLL`, where the kernel sends no notices at all.
@@ -43,6 +45,10 @@ fn mask() -> WatchMask {
         | WatchMask::MOVE_SELF
         | WatchMask::ONLYDIR
 }
+
+/// What ends the writing of a file, or puts another in its place.
+const ENDS: EventMask =
+    EventMask::CLOSE_WRITE.union(EventMask::DELETE).union(EventMask::MOVED_FROM).union(EventMask::MOVED_TO);
 
 /// One file as far as a look from outside tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,12 +122,27 @@ fn folders(paths: &[PathBuf]) -> BTreeSet<PathBuf> {
 struct Notices {
     stream: EventStream<Vec<u8>>,
     watched: BTreeMap<PathBuf, (WatchDescriptor, u64)>,
+    /// Files of the folders that were written to and not closed since.
+    written: Vec<(WatchDescriptor, OsString)>,
 }
 
 impl Notices {
     fn new() -> io::Result<Self> {
         let stream = Inotify::init()?.into_event_stream(vec![0; NOTICE_BUFFER])?;
-        Ok(Self { stream, watched: BTreeMap::new() })
+        Ok(Self { stream, watched: BTreeMap::new(), written: Vec::new() })
+    }
+
+    /// Takes note of who writes to what.
+    fn take(&mut self, event: Event<OsString>) {
+        let Some(name) = event.name else { return };
+        let file = (event.wd, name);
+        if event.mask.contains(EventMask::MODIFY) {
+            if !self.written.contains(&file) {
+                self.written.push(file);
+            }
+        } else if event.mask.intersects(ENDS) {
+            self.written.retain(|written| *written != file);
+        }
     }
 
     /// Watches just these folders. One that cannot be watched is left to the looks at intervals.
@@ -158,6 +179,8 @@ pub(crate) struct Watch {
     paths: Vec<PathBuf>,
     notices: Option<Notices>,
     seen: Fingerprint,
+    /// Since when a change waits for quiet.
+    waiting_since: Option<Instant>,
 }
 
 impl std::fmt::Debug for Watch {
@@ -176,7 +199,7 @@ impl Watch {
                 tracing::warn!(%error, "no notices of file changes (inotify); files are looked at every half second");
             })
             .ok();
-        let mut watch = Self { paths, notices, seen: Fingerprint::new() };
+        let mut watch = Self { paths, notices, seen: Fingerprint::new(), waiting_since: None };
         watch.follow();
         watch.seen = fingerprint(&watch.paths);
         watch
@@ -188,7 +211,8 @@ impl Watch {
         }
     }
 
-    /// Returns when something changed since the last return, and then was quiet for 50 ms. May be dropped and called again.
+    /// Returns when something changed since the last return, and then was quiet for 50 ms, with no program writing to any of the files. May
+    /// be dropped and called again.
     pub(crate) async fn changed(&mut self) {
         if self.paths.is_empty() {
             return std::future::pending().await;
@@ -198,6 +222,7 @@ impl Watch {
             let interval = if self.notices.is_some() { POLL } else { POLL_WITHOUT_NOTICES };
             if fingerprint(&self.paths) != self.seen {
                 self.wait_until_quiet().await;
+                self.waiting_since = None;
                 // What changes from here on differs from this and is found by the next call.
                 self.seen = fingerprint(&self.paths);
                 self.follow();
@@ -214,19 +239,39 @@ impl Watch {
         let Some(notices) = &mut self.notices else {
             return sleep_until(deadline).await;
         };
-        if let Ok(None | Some(Err(_))) = timeout_at(deadline, notices.stream.next()).await {
+        match timeout_at(deadline, notices.stream.next()).await {
+            Ok(Some(Ok(event))) => notices.take(event),
             // The stream has ended or failed: from now on the looks at intervals have to do.
-            self.notices = None;
+            Ok(None | Some(Err(_))) => self.notices = None,
+            Err(_) => {}
         }
     }
 
+    /// Whether a program has one of the files open and has written to it.
+    fn is_written_to(&self) -> bool {
+        let written = self.notices.iter().flat_map(|notices| &notices.written);
+        let is_named = |name: &OsString| self.paths.iter().any(|path| path.file_name() == Some(name));
+        written.into_iter().any(|(_, name)| is_read(name) || is_named(name))
+    }
+
     async fn wait_until_quiet(&mut self) {
-        let end = Instant::now() + BURST_MAX;
+        let begun = *self.waiting_since.get_or_insert_with(Instant::now);
         let mut last = fingerprint(&self.paths);
         loop {
-            sleep_until((Instant::now() + QUIET).min(end)).await;
+            let quiet = Instant::now() + QUIET;
+            while Instant::now() < quiet {
+                self.notice(quiet).await;
+            }
             let now = fingerprint(&self.paths);
-            if now == last || Instant::now() >= end {
+            let is_written_to = self.is_written_to();
+            let limit = if is_written_to { WRITER_MAX } else { BURST_MAX };
+            if begun.elapsed() >= limit {
+                if let Some(notices) = &mut self.notices {
+                    notices.written.clear();
+                }
+                return;
+            }
+            if now == last && !is_written_to {
                 return;
             }
             last = now;
@@ -236,6 +281,7 @@ impl Watch {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
     use std::os::unix::fs::symlink;
 
     use super::*;
@@ -258,6 +304,22 @@ mod tests {
         let mut watch = Watch::new(std::slice::from_ref(&file));
         stays_quiet(&mut watch).await;
         fs::write(&file, "longer").unwrap();
+        is_told(&mut watch).await;
+        stays_quiet(&mut watch).await;
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_written_slowly_is_told_when_it_is_closed() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.yaml");
+        fs::write(&file, "first\nsecond\n").unwrap();
+        let mut watch = Watch::new(std::slice::from_ref(&file));
+        let mut writer = fs::File::create(&file).unwrap();
+        writer.write_all(b"first\n").unwrap();
+        let early = tokio::time::timeout(Duration::from_millis(1_500), watch.changed()).await;
+        assert!(early.is_err(), "half of it was told");
+        writer.write_all(b"second\n").unwrap();
+        drop(writer);
         is_told(&mut watch).await;
         stays_quiet(&mut watch).await;
     }

@@ -132,7 +132,7 @@ pub(crate) fn an_invalid_start_configuration_is_refused() -> Checked {
     rig.write("n1", &text)?;
     let refused = rig.nodes[0].run(rig.command("n1"), SOON)?;
     let mut validate = Command::new(env!("CARGO_BIN_EXE_ferrule"));
-    validate.arg("validate").arg("-f").arg(rig.objects("n1"));
+    validate.args(["validate", "--standalone", "-f"]).arg(rig.objects("n1"));
     let problems = rig.nodes[0].run(validate, SOON)?;
     check(refused.status.code() == Some(1), format!("{refused:?}"))?;
     check(refused.stdout == problems.stdout && refused.stdout.contains("objects.yaml:4"), refused.stdout)?;
@@ -165,8 +165,61 @@ pub(crate) fn nothing_is_announced_before_it_is_durable() -> Checked {
     check(!answers(&rig.client, "198.51.100.11")?, "the new address answers")?;
     check(answers(&rig.client, ADDRESS)?, "the old one does not")?;
     fs::remove_dir(&blocked)?;
+    daemon.wait_for("allocations are durable again", SOON)?;
     wait("the new address on disk", || rig.recorded("n1"), |recorded| recorded.len() == 2)?;
     wait("the new address on the node", || held(&rig.nodes[0]), |held| held.len() == 2).map(drop)
+}
+
+// [OWN-42]
+pub(crate) fn a_setting_that_is_reset_is_set_again() -> Checked {
+    let (rig, mut daemon) = answering("sysctl")?;
+    let node = &rig.nodes[0];
+    node.inside(|| fs::write("/proc/sys/net/ipv4/conf/eth0/arp_ignore", "0\n"))??;
+    daemon.wait_for("somebody changed a setting", SOON)?;
+    wait("the setting", || setting(node, "eth0", "arp_ignore"), |value| value == "1")?;
+    daemon.terminate()?;
+    daemon.wait(SOON)?;
+    check(settings(node)? == ["0", "0"], "what was there before the start was not put back")
+}
+
+pub(crate) fn a_link_that_goes_is_no_error() -> Checked {
+    let (rig, mut daemon) = answering("gone")?;
+    let node = &rig.nodes[0];
+    let second = rig.lab.segment("second", &[node])?;
+    let link = second.link_of(node)?;
+    wait("settings of the new link", || setting(node, &link, "arp_announce"), |value| value == "2")?;
+    node.delete_link(&link)?;
+    thread::sleep(Duration::from_secs(3));
+    daemon.terminate()?;
+    daemon.wait(SOON)?;
+    check(!daemon.stderr().contains("ERROR"), format!("an error was logged: {}", daemon.stderr()))
+}
+
+// [OWN-61]: the kernel takes the locks of a killed process back a moment later.
+pub(crate) fn a_restart_right_after_a_kill_starts() -> Checked {
+    let (rig, mut daemon) = answering("restart")?;
+    for _ in 0..5 {
+        daemon.signal(9)?;
+        daemon = rig.start(0)?;
+        daemon.wait_for("started", SOON)?;
+    }
+    Ok(())
+}
+
+pub(crate) fn a_file_that_is_truncated_and_written_again_releases_nothing() -> Checked {
+    let (rig, mut daemon) = answering("truncated")?;
+    let file = rig.objects("n1").join("objects.yaml");
+    let text = fs::read_to_string(&file)?;
+    fs::write(&file, "")?;
+    daemon.wait_for("may be half written", SOON)?;
+    thread::sleep(Duration::from_secs(1));
+    fs::write(&file, &text)?;
+    daemon.wait_for("configuration was read", SOON)?;
+    check(!daemon.stderr().contains("released"), format!("it was released: {}", daemon.stderr()))?;
+    check(answers(&rig.client, ADDRESS)?, "the address does not answer")?;
+    // What stays cut short is meant so.
+    fs::write(&file, "")?;
+    daemon.wait_for("released", SOON).map(drop).map_err(Into::into)
 }
 
 const SERVICES: usize = 1_000;
