@@ -5,6 +5,7 @@
 pub(crate) mod status;
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -76,12 +77,31 @@ fn is_supported(
     false
 }
 
+/// Where the kernel lists links by number and name, those at least that take part in multicast, as every link with IP does.
+const LINKS: &str = "/proc/thread-self/net/dev_mcast";
+
 /// Logs what ownership has to tell.
 pub(crate) fn tell_event(event: &Event) {
     if matches!(event, Event::DuplicateName { .. } | Event::Stranger { .. } | Event::Unverified { .. }) {
-        tracing::warn!("{event}");
+        let links = fs::read_to_string(LINKS).unwrap_or_default();
+        tracing::warn!("{}", with_link_name(event, &links));
     } else {
         tracing::info!("{event}");
+    }
+}
+
+/// The event's text with the name of its link, where the list knows it, instead of the number.
+fn with_link_name(event: &Event, links: &str) -> String {
+    let text = event.to_string();
+    let Event::Unverified { link, .. } = event else { return text };
+    let number = link.to_string();
+    let name = links.lines().find_map(|line| {
+        let mut words = line.split_whitespace();
+        (words.next() == Some(&number)).then(|| words.next())?
+    });
+    match name {
+        Some(name) => text.replace(&format!("on link {number} "), &format!("on link {name} ")),
+        None => text,
     }
 }
 
@@ -108,5 +128,20 @@ pub(crate) async fn stop_asked(signals: &mut [Signal; 2]) {
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lbcore::link::{LinkIndex, MacAddr};
+
+    use super::*;
+
+    #[test]
+    fn a_link_is_told_by_its_name_where_that_is_known() {
+        let event = Event::Unverified { mac: MacAddr::BROADCAST, link: LinkIndex::new(2), count: 2 };
+        let list = "1    lo    1     0     333300000001\n2    eth0  1     0     01005e000001\n";
+        assert!(with_link_name(&event, list).contains("on link eth0 do not verify (2 so far)"));
+        assert!(with_link_name(&event, "").contains("on link 2 do not verify"));
     }
 }
