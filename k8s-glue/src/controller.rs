@@ -235,6 +235,7 @@ impl Controller {
                 component: Component::Controller,
                 namespace: self.namespace.clone(),
                 pod: self.pod.clone(),
+                remark: String::new(),
             },
             is_ready: Arc::clone(&self.is_ready),
         }

@@ -6,20 +6,25 @@
 //! | `scene` | everything that decisions rest on: what the watches saw, the part of the configuration that is in force, the snapshot |
 //! | `host` | the loop: what is seen and reported in, the desired set out |
 //! | `board` | what this node announces for each Service, as the announcers report it |
-//! | `clerk` | what is told of it: statuses, events, the state of the configuration |
+//! | `clerk`, `assigned` | what is told of it: statuses, events, the state of the configuration |
+//! | `remarks`, `measures`, `sessions` | what is wrong with objects, figures for metrics, sessions in the log |
 //! | `report`, `scribe`, `verdict` | how that is written, and put right where others change it |
 //!
 //! Nothing is announced before every object was seen once ([SPK-7]). The announcing never waits for the API server: with that away
 //! it goes on as it is ([OWN-24]). No address is bound to a link ([L2-24]).
 
+mod assigned;
 mod board;
 mod clerk;
 mod exclude;
 mod host;
 mod keys;
+mod measures;
+mod remarks;
 mod report;
 mod scene;
 mod scribe;
+mod sessions;
 mod start;
 mod verdict;
 
@@ -35,6 +40,7 @@ pub use exclude::ExcludeFileError;
 
 use crate::args::{Outcome, SpeakerArgs, UnknownNamespace};
 use crate::run::RunError;
+use crate::serving::ServingError;
 
 /// Why the speaker did not start.
 #[derive(Debug, Error)]
@@ -71,6 +77,9 @@ pub enum SpeakerError {
     /// There is no way to an API server.
     #[error(transparent)]
     Connect(#[from] ConnectError),
+    /// Metrics or probes cannot be served.
+    #[error(transparent)]
+    Serving(#[from] ServingError),
     /// The members' key cannot be used.
     #[error("the key of the members in {path} cannot be used")]
     Key {

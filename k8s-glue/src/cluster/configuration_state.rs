@@ -39,6 +39,14 @@ impl Component {
         }
     }
 
+    /// Type of the condition that says what is taken without being honoured in full.
+    const fn remark_condition(&self) -> &'static str {
+        match self {
+            Self::Controller => "poolReconcilerHonoured",
+            Self::Speaker(_) => "configReconcilerHonoured",
+        }
+    }
+
     const fn condition(&self) -> &'static str {
         match self {
             Self::Controller => "poolReconcilerValid",
@@ -151,6 +159,8 @@ pub(crate) struct Speaking {
     pub(crate) namespace: String,
     /// `None` outside of a cluster.
     pub(crate) pod: Option<OwnPod>,
+    /// What is taken without being honoured in full, one line each; empty where there is nothing such. It makes nothing invalid.
+    pub(crate) remark: String,
 }
 
 impl Speaking {
@@ -185,6 +195,15 @@ impl Speaking {
                     && text(own, "reason") == verdict.reason()
                     && text(own, "message") == message
             })
+            && self.remarks(conditions)
+    }
+
+    fn remarks(&self, conditions: Option<&Vec<Value>>) -> bool {
+        let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let is_ours = |one: &&Value| text(one, "type") == self.component.remark_condition();
+        let standing =
+            conditions.and_then(|conditions| conditions.iter().find(is_ours)).map(|one| text(one, "message"));
+        standing.unwrap_or_default() == self.remark
     }
 
     fn body(&self, observed: Option<&Map<String, Value>>) -> Value {
@@ -205,6 +224,22 @@ impl Speaking {
 
     fn status(&self, verdict: &Verdict, wall: WallTime) -> Value {
         let message = verdict.message();
+        let mut conditions = vec![json!({
+            "type": self.component.condition(),
+            "status": verdict.status(),
+            "reason": verdict.reason(),
+            "message": message,
+            "lastTransitionTime": wall.seconds(),
+        })];
+        if !self.remark.is_empty() {
+            conditions.push(json!({
+                "type": self.component.remark_condition(),
+                "status": "False",
+                "reason": "NotSupported",
+                "message": self.remark,
+                "lastTransitionTime": wall.seconds(),
+            }));
+        }
         json!({
             "apiVersion": "metallb.io/v1beta1",
             "kind": "ConfigurationState",
@@ -212,13 +247,7 @@ impl Speaking {
             "status": {
                 "result": verdict.result(),
                 "errorSummary": message,
-                "conditions": [{
-                    "type": self.component.condition(),
-                    "status": verdict.status(),
-                    "reason": verdict.reason(),
-                    "message": message,
-                    "lastTransitionTime": wall.seconds(),
-                }],
+                "conditions": conditions,
             },
         })
     }
@@ -256,7 +285,12 @@ mod tests {
 
     fn speaking() -> Speaking {
         let pod = OwnPod { name: "controller-1".to_owned(), uid: "uid-1".to_owned() };
-        Speaking { component: Component::Controller, namespace: "metallb-system".to_owned(), pod: Some(pod) }
+        Speaking {
+            component: Component::Controller,
+            namespace: "metallb-system".to_owned(),
+            pod: Some(pod),
+            remark: String::new(),
+        }
     }
 
     fn merged(speaking: &Speaking, verdict: &Verdict) -> Map<String, Value> {
@@ -293,6 +327,21 @@ mod tests {
         assert_eq!(status["conditions"][0]["type"], "poolReconcilerValid");
         let long = Verdict::ConfigurationError("ä".repeat(40_000));
         assert!(long.message().len() <= MESSAGE_LIMIT);
+    }
+
+    // Fields that are not honoured yet make nothing invalid and are not passed over in silence.
+    #[test]
+    fn a_remark_is_a_condition_of_its_own() {
+        let mut speaking = speaking();
+        let plain = merged(&speaking, &Verdict::Reconciled);
+        speaking.remark = "BGPPeer tor: the session runs without BFD".to_owned();
+        assert_eq!(speaking.need(Some(&plain), &Verdict::Reconciled), Need::Status);
+        let remarked = merged(&speaking, &Verdict::Reconciled);
+        assert_eq!(remarked["status"]["result"], "Valid");
+        assert_eq!(remarked["status"]["conditions"][1]["status"], "False");
+        assert_eq!(speaking.need(Some(&remarked), &Verdict::Reconciled), Need::Nothing);
+        speaking.remark.clear();
+        assert_eq!(speaking.need(Some(&remarked), &Verdict::Reconciled), Need::Status);
     }
 
     // [CFGST-9]

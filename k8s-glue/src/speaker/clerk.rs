@@ -3,7 +3,7 @@
 //! What to tell, and when, is decided here, without waiting for anything; [`scribe`](super::scribe), [`verdict`](super::verdict) and
 //! the event sink carry it out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use kube::Client;
@@ -11,6 +11,7 @@ use lbcore::converge::NoticeKind;
 use lbcore::decide::Protocol;
 use lbcore::service::ServiceKey;
 
+use super::assigned::{Assigned, Earlier};
 use super::board::{Board, Moved, OnLinks};
 use super::report::{Author, ReportKind};
 use super::scribe::Scribe;
@@ -39,12 +40,13 @@ pub(crate) struct Clerk {
     bgp: Scribe,
     verdict: VerdictKeeper,
     events: EventSink,
-    /// The addresses that were told of last ([D162-8]).
-    assigned: BTreeMap<(ServiceKey, Protocol), Vec<IpAddr>>,
+    assigned: Assigned,
     /// Addresses whose links are not there, and whether that was told ([EVT-2]).
     without_link: BTreeMap<(ServiceKey, IpAddr), bool>,
     /// Whether objects of an earlier run may still wait for a judgement.
     unjudged: bool,
+    /// What was told of objects, so that it is told once.
+    refused: BTreeSet<(String, String)>,
 }
 
 impl Clerk {
@@ -57,6 +59,7 @@ impl Clerk {
             component: Component::Speaker(node.to_owned()),
             namespace: namespace.to_owned(),
             pod: Some(pod.clone()),
+            remark: String::new(),
         };
         Self {
             node: node.to_owned(),
@@ -64,9 +67,10 @@ impl Clerk {
             bgp: Scribe::start(author(ReportKind::Bgp), client.clone(), writer.clone()),
             verdict: VerdictKeeper::start(speaking, writer.clone()),
             events: EventSink::start(writer, reporter),
-            assigned: BTreeMap::new(),
+            assigned: Assigned::default(),
             without_link: BTreeMap::new(),
             unjudged: true,
+            refused: BTreeSet::new(),
         }
     }
 
@@ -110,11 +114,23 @@ impl Clerk {
         }
     }
 
-    /// What the rules refuse of the configuration; nothing where all of it is in force.
-    pub(crate) fn tell_configuration(&self, refusals: &[String]) {
+    /// What the rules refuse of the configuration (nothing where all of it is in force), and what is not honoured in full.
+    pub(crate) fn tell_configuration(&self, refusals: &[String], remark: String) {
         let verdict =
             if refusals.is_empty() { Verdict::Reconciled } else { Verdict::ConfigurationError(refusals.join("\n")) };
-        self.verdict.say(verdict);
+        self.verdict.say(verdict, remark);
+    }
+
+    /// An object is refused, or not honoured in full: told once for each text, and again where it came back.
+    pub(crate) fn tell_objects(&mut self, told: Vec<Told>) {
+        let key = |told: &Told| (format!("{} {}", told.about.kind, told.about.name), told.text.clone());
+        let now: BTreeSet<(String, String)> = told.iter().map(key).collect();
+        for one in told {
+            if !self.refused.contains(&key(&one)) {
+                self.events.tell(one);
+            }
+        }
+        self.refused = now;
     }
 
     /// What this node does for a Service is another thing than before.
@@ -141,18 +157,13 @@ impl Clerk {
         if protocol == Protocol::Layer2 && moved.after.links.pending {
             return;
         }
-        let place = (moved.service.clone(), protocol);
-        let scribe = if protocol == Protocol::Layer2 { &self.layer2 } else { &self.bgp };
-        let is_known = match self.assigned.get(&place) {
-            Some(told) => told == addresses,
-            None => addresses.is_empty() || scribe.has(&moved.service),
-        };
         let Some(service) = world.service(&moved.service) else {
-            self.assigned.remove(&place);
+            self.assigned.forget(&moved.service);
             return;
         };
-        self.assigned.insert(place, addresses.to_vec());
-        if is_known || addresses.is_empty() {
+        let scribe = if protocol == Protocol::Layer2 { &self.layer2 } else { &self.bgp };
+        let earlier = if scribe.has(&moved.service) { Earlier::Told } else { Earlier::Nothing };
+        if !self.assigned.handle(&moved.service, protocol, addresses, earlier) {
             return;
         }
         let name = match protocol {

@@ -26,8 +26,11 @@ use super::SpeakerError;
 use super::board::Board;
 use super::clerk::{Clerk, Heard};
 use super::keys::{self, KeyRing};
+use super::measures::Measures;
+use super::remarks::{self, Voice};
 use super::report::NODE_LABEL;
 use super::scene::{ConfigurationLook, NEEDED, Scene, Settled};
+use super::sessions::SessionLog;
 use super::start::Start;
 use crate::announcing::status::{StatusReader, tell};
 use crate::announcing::{Announcing, Bell, stop_asked, tell_event};
@@ -37,6 +40,7 @@ use crate::cluster::configuration_state::{OwnPod, label_value};
 use crate::cluster::watch::{Kind, Seen, Watched, Watches};
 use crate::cluster::world::Touched;
 use crate::run::RunError;
+use crate::serving::{self, ProbesOn, ServingConfig};
 
 /// A hand-over of everything this node answers for may take so long: within the grace of a Pod ([DEP-3]).
 const HAND_OVER_WITHIN: Duration = Duration::from_millis(1_500);
@@ -71,6 +75,10 @@ struct Host {
     /// `None` until the own Pod is known: it owns what is written.
     clerk: Option<Clerk>,
     client: Client,
+    measures: Arc<Measures>,
+    sessions: SessionLog,
+    /// Whether what is wrong with objects has to be told again.
+    objects_due: bool,
     /// What watches are in trouble with, said once.
     troubles: BTreeSet<(Kind, String)>,
     /// The view that says who comes first among these members.
@@ -92,6 +100,11 @@ pub(super) async fn run(mut start: Start) -> Result<Outcome, SpeakerError> {
     let bell = Arc::new(Bell::default());
     hub.set_observer(Arc::<Bell>::clone(&bell));
     let bgp = Arc::new(BgpAnnouncer::start(BgpConfig::new(node.clone(), start.defaults)));
+    let measures = Arc::new(Measures::new(node.as_str(), Arc::clone(&bgp)));
+    let figures = Arc::clone(&measures);
+    let (render, ready) = (Arc::new(move || figures.figures().render()), Arc::new(|| true));
+    let serving = ServingConfig::from_role(&start.arguments.role, &client, ProbesOn::Loopback, render, ready)?;
+    let _serving = serving::start(serving).await?;
     let host = Host {
         scene: Scene::new(start.judging.clone()),
         keys: std::mem::take(&mut start.keys),
@@ -103,6 +116,9 @@ pub(super) async fn run(mut start: Start) -> Result<Outcome, SpeakerError> {
         board: Board::default(),
         clerk: None,
         client,
+        measures,
+        sessions: SessionLog::default(),
+        objects_due: false,
         troubles: BTreeSet::new(),
         order: None,
         start,
@@ -193,6 +209,7 @@ impl Host {
                 () = stop_asked(&mut stop) => Wake::Stop,
                 () = reported(&self.readers) => Wake::Look,
                 () = self.bell.rung() => Wake::Look,
+                () = self.sessions.changed(&self.bgp) => Wake::Look,
                 Some(seen) = watches.next() => Wake::Seen(Box::new(seen)),
                 Ok(answer) = &mut pod, if is_waiting => Wake::Pod(answer),
                 _ = key_ticks.tick() => Wake::KeyFile,
@@ -222,13 +239,17 @@ impl Host {
             return Ok(());
         }
         let mut config = ArpConfig::new(Arc::clone(&self.hub)).map_err(RunError::from)?;
+        let interval = u64::from(self.start.arguments.gratuitous_arp_interval);
         config.exclude = self.start.exclude.clone();
-        let arp: Arc<dyn Announcer> = Arc::new(ArpAnnouncer::start(config).map_err(SpeakerError::Segment)?);
+        config.gratuitous_interval = Some(Duration::from_secs(interval));
+        let arp = Arc::new(ArpAnnouncer::start(config).map_err(SpeakerError::Segment)?);
         let mut config = NdpConfig::new(Arc::clone(&self.hub)).map_err(RunError::from)?;
         config.exclude = self.start.exclude.clone();
-        let ndp: Arc<dyn Announcer> = Arc::new(NdpAnnouncer::start(config).map_err(SpeakerError::Segment)?);
+        config.gratuitous_interval = Some(Duration::from_secs(interval));
+        let ndp = Arc::new(NdpAnnouncer::start(config).map_err(SpeakerError::Segment)?);
+        self.measures.follow(Arc::clone(&arp), Arc::clone(&ndp));
         let bgp: Arc<dyn Announcer> = Arc::<BgpAnnouncer>::clone(&self.bgp);
-        let announcers = vec![arp, ndp, bgp];
+        let announcers: Vec<Arc<dyn Announcer>> = vec![arp, ndp, bgp];
         self.readers = announcers.iter().map(|announcer| StatusReader::new(Arc::clone(announcer))).collect();
         self.announcing = Announcing::new(self.start.judging.node.clone(), announcers);
         if self.keys.is_empty() {
@@ -241,19 +262,15 @@ impl Host {
     }
 
     fn take_seen(&mut self, first: Seen, watches: &mut Watches) {
-        let mut next = Some(first);
-        for _ in 0..SEEN_AT_ONCE {
-            let Some(seen) = next else { return };
-            for touched in self.scene.fold(seen) {
-                self.take_touched(touched);
-            }
-            next = watches.try_next();
-        }
-        if let Some(seen) = next {
+        let more = std::iter::from_fn(|| watches.try_next()).take(SEEN_AT_ONCE);
+        let mut count = 0;
+        for seen in std::iter::once(first).chain(more) {
+            count += 1;
             for touched in self.scene.fold(seen) {
                 self.take_touched(touched);
             }
         }
+        self.measures.count_updates(count);
     }
 
     fn take_touched(&mut self, touched: Touched) {
@@ -270,6 +287,7 @@ impl Host {
                 }
             }
             Touched::Trouble(kind, text) => {
+                self.measures.count_error();
                 let is_new = self.troubles.insert((kind, text.clone()));
                 if is_new {
                     tracing::warn!(kind = kind.as_str(), error = text, "watch is in trouble; it tries again");
@@ -303,7 +321,7 @@ impl Host {
             }
         }
         if self.scene.snapshot().is_some() {
-            clerk.tell_configuration(&self.scene.refusals());
+            clerk.tell_configuration(&self.scene.refusals(), remarks::as_text(&self.scene));
         }
         self.clerk = Some(clerk);
         Ok(())
@@ -324,6 +342,7 @@ impl Host {
                 self.board.handle_state(key, state);
             }
         }
+        self.sessions.tell(&self.bgp);
         self.tell();
         Ok(())
     }
@@ -357,8 +376,10 @@ impl Host {
         self.bgp.configure(config);
     }
 
-    fn tell_configuration(&self) {
+    fn tell_configuration(&mut self) {
         let refusals = self.scene.refusals();
+        self.measures.set_configuration(!refusals.is_empty());
+        self.objects_due = true;
         if refusals.is_empty() {
             tracing::info!(event = "configReloaded", "config reloaded");
         } else {
@@ -367,7 +388,7 @@ impl Host {
             }
         }
         if let Some(clerk) = &self.clerk {
-            clerk.tell_configuration(&refusals);
+            clerk.tell_configuration(&refusals, remarks::as_text(&self.scene));
         }
     }
 
@@ -404,12 +425,19 @@ impl Host {
         let world = self.scene.world();
         for moved in self.board.take_moved(addresses) {
             log_moved(&moved);
+            self.measures.handle_moved(&moved);
             clerk.tell_moved(world, &moved);
         }
         if self.hub.is_listening() {
             return;
         }
         clerk.judge_rest(&self.board, Heard::Enough);
+        if std::mem::take(&mut self.objects_due) {
+            let own = &self.start.judging.node;
+            let is_first = self.hub.members().iter().all(|member| member.name >= *own);
+            let voice = if is_first { Voice::All } else { Voice::Own };
+            clerk.tell_objects(remarks::of_objects(&self.scene, voice));
+        }
         if clerk.has_untold_failures() {
             let members: BTreeSet<NodeName> = self.hub.members().into_iter().map(|member| member.name).collect();
             let own = &self.start.judging.node;

@@ -254,6 +254,11 @@ impl Scene {
         lines.dedup();
         lines
     }
+
+    /// Every problem, warnings included.
+    pub(crate) fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
 }
 
 /// Whether a fault of types concerns this node: peers and BGP advertisements for others were taken out of its part ([CFG-4]).

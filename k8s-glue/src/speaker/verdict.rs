@@ -22,6 +22,7 @@ const SEEN_WITHIN: Duration = Duration::from_secs(2);
 #[derive(Debug, Default)]
 struct State {
     verdict: Option<Verdict>,
+    remark: String,
     observed: Option<Map<String, Value>>,
     is_listed: bool,
 }
@@ -35,6 +36,13 @@ struct Shared {
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Resolves when the object is another than this one.
+    async fn seen_other(&self, before: Option<&Map<String, Value>>) {
+        while self.state().observed.as_ref() == before {
+            self.bell.notified().await;
+        }
     }
 }
 
@@ -61,9 +69,12 @@ impl VerdictKeeper {
         Self { name, shared, task: task.abort_handle() }
     }
 
-    /// What is true from now on.
-    pub(crate) fn say(&self, verdict: Verdict) {
-        self.shared.state().verdict = Some(verdict);
+    /// What is true from now on, and what is not honoured in full.
+    pub(crate) fn say(&self, verdict: Verdict, remark: String) {
+        let mut state = self.shared.state();
+        state.verdict = Some(verdict);
+        state.remark = remark;
+        drop(state);
         self.shared.bell.notify_one();
     }
 
@@ -82,11 +93,12 @@ impl VerdictKeeper {
     }
 }
 
-async fn keep(shared: Arc<Shared>, speaking: Speaking, writer: Writer) {
+async fn keep(shared: Arc<Shared>, mut speaking: Speaking, writer: Writer) {
     let mut delay = RETRY_MIN;
     loop {
         let (observed, verdict) = {
             let state = shared.state();
+            speaking.remark.clone_from(&state.remark);
             (state.observed.clone(), state.verdict.clone().filter(|_| state.is_listed))
         };
         let Some(verdict) = verdict else {
@@ -101,7 +113,7 @@ async fn keep(shared: Arc<Shared>, speaking: Speaking, writer: Writer) {
             Ok(()) => {
                 delay = RETRY_MIN;
                 // Without a sign of the watch the next look is at the same, and the write is one that changes nothing.
-                let _ = timeout(SEEN_WITHIN, shared.bell.notified()).await;
+                let _ = timeout(SEEN_WITHIN, shared.seen_other(observed.as_ref())).await;
             }
             Err(error) => {
                 tracing::debug!(%error, "configuration state is not written yet");

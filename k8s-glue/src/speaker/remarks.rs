@@ -1,0 +1,94 @@
+//! What is to be told of objects of the configuration: those that the rules refuse, and fields that this build does not honour yet.
+
+use std::sync::Arc;
+
+use announce_bgp::config::{left_out, not_started};
+use lbcore::config::{ObjectRef, Severity};
+use lbcore::converge::NoticeKind;
+use lbcore::peer::Peer;
+use serde_json::Value;
+
+use super::scene::Scene;
+use crate::cluster::events::{About, Told};
+use crate::cluster::watch::Kind;
+
+/// Whether this node speaks for all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Voice {
+    /// It tells only of what concerns some nodes.
+    Own,
+    /// It is the first of the living: it tells of what concerns all nodes, too.
+    All,
+}
+
+/// Events on the objects themselves.
+pub(crate) fn of_objects(scene: &Scene, voice: Voice) -> Vec<Told> {
+    let errors = scene.problems().iter().filter(|problem| problem.severity == Severity::Error);
+    let refused = errors.filter_map(|problem| {
+        let field = if problem.field.is_empty() { String::new() } else { format!("{}: ", problem.field) };
+        let text = format!("{field}{} [{}]; {}", problem.message, problem.category, problem.fix);
+        tell(scene, voice, problem.object.as_ref()?, "configurationRefused", text)
+    });
+    let unhonoured = unhonoured(scene).into_iter().filter_map(|(peer, text)| {
+        let object = ObjectRef {
+            kind: "BGPPeer".into(),
+            namespace: None,
+            name: peer.as_str().into(),
+            origin: lbcore::config::Origin(0),
+        };
+        tell(scene, voice, &object, "fieldNotHonoured", text)
+    });
+    refused.chain(unhonoured).collect()
+}
+
+/// What peers of this node do without: name and text, in the order of names.
+pub(crate) fn unhonoured(scene: &Scene) -> Vec<(String, String)> {
+    let Some(config) = scene.config() else { return Vec::new() };
+    let own = scene.own_node();
+    let peers = config.peers().values().filter(|peer| peer.includes_node(&own.labels));
+    peers.flat_map(|peer| lacks(peer).into_iter().map(|text| (peer.name.to_string(), text))).collect()
+}
+
+/// The same as one text, a line each.
+pub(crate) fn as_text(scene: &Scene) -> String {
+    let lines = unhonoured(scene).into_iter().map(|(peer, text)| format!("BGPPeer {peer}: {text}"));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn lacks(peer: &Peer) -> Vec<String> {
+    match not_started(peer) {
+        Some(reason) => vec![reason.to_string()],
+        None => left_out(peer).iter().map(ToString::to_string).collect(),
+    }
+}
+
+fn tell(scene: &Scene, voice: Voice, object: &ObjectRef, reason: &'static str, text: String) -> Option<Told> {
+    let kind = kind_of(&object.kind)?;
+    let value = scene.world().ours(kind, &object.name)?;
+    let selectors = value.get("spec").and_then(|spec| spec.get("nodeSelectors")?.as_array());
+    let concerns_some = selectors.is_some_and(|selectors| !selectors.is_empty());
+    if voice == Voice::Own && !(concerns_some && matches!(kind, Kind::BgpPeer | Kind::BgpAdvertisement)) {
+        return None;
+    }
+    let metadata = |key: &str| value.get("metadata").and_then(|metadata| metadata.get(key)).and_then(Value::as_str);
+    let about = About {
+        api_version: if kind == Kind::BgpPeer { "metallb.io/v1beta2" } else { "metallb.io/v1beta1" },
+        kind: kind.as_str(),
+        namespace: metadata("namespace").unwrap_or_default().into(),
+        name: Arc::clone(&object.name),
+        uid: metadata("uid").unwrap_or_default().into(),
+    };
+    Some(Told { about, kind: NoticeKind::Warning, reason, text })
+}
+
+fn kind_of(kind: &str) -> Option<Kind> {
+    Some(match kind {
+        "BFDProfile" => Kind::BfdProfile,
+        "BGPAdvertisement" => Kind::BgpAdvertisement,
+        "BGPPeer" => Kind::BgpPeer,
+        "Community" => Kind::Community,
+        "IPAddressPool" => Kind::IpAddressPool,
+        "L2Advertisement" => Kind::L2Advertisement,
+        _ => return None,
+    })
+}
