@@ -7,10 +7,12 @@
 //! | `planner` | changes in, writes and things to tell out | nothing |
 //! | `service_status` | what a status shall say, and the write that makes it so | nothing |
 //! | `pool_status` | when counters of pools are written | nothing |
+//! | `measures` | the figures of metrics | nothing |
 //!
 //! One process leads (`cluster::lease`); the others wait without a watch. Who leads again reads everything again: nothing is
 //! carried from one term to the next. Every write is made only while the lease is good.
 
+mod measures;
 mod planner;
 mod pool_status;
 mod service_status;
@@ -36,10 +38,12 @@ use crate::cluster::configuration_state::{Component, OwnPod, Speaking};
 use crate::cluster::events::{EventSink, Reporter};
 use crate::cluster::lease::{self, Leadership, LeaseName};
 use crate::cluster::write::{Authority, Writer};
+use crate::serving::{self, ProbesOn, Serving, ServingConfig, ServingError};
 
 pub use crate::cluster::client::{ConnectError, RequestError};
 pub use crate::cluster::write::WriteError;
 
+use self::measures::Measures;
 use self::term::TermContext;
 
 /// The name of the Lease, in the install namespace.
@@ -88,6 +92,9 @@ pub enum ControllerError {
     /// A checked configuration has pools that the allocator refuses: a fault of our own.
     #[error("the checked pools are refused by the allocator")]
     Pools(#[from] PoolsError),
+    /// Metrics or probes cannot be served.
+    #[error(transparent)]
+    Serving(#[from] ServingError),
     /// The system refused something that every program gets.
     #[error("cannot {action}")]
     System {
@@ -156,12 +163,26 @@ struct Controller {
     pod: Option<OwnPod>,
     identity: String,
     is_ready: Arc<AtomicBool>,
+    measures: Arc<Measures>,
+    /// Metrics and probes.
+    _serving: Serving,
 }
 
 impl Controller {
     async fn start(arguments: &ControllerArgs) -> Result<Self, ControllerError> {
         let namespace = arguments.role.install_namespace()?;
         let client = client::connect(arguments.role.kubeconfig()).await?;
+        // First of all: probes must find a process that waits for the API server.
+        let (is_ready, measures) = (Arc::new(AtomicBool::new(false)), Arc::new(Measures::default()));
+        let (ready, shown) = (Arc::clone(&is_ready), Arc::clone(&measures));
+        let serving = ServingConfig::from_role(
+            &arguments.role,
+            &client,
+            ProbesOn::Everywhere,
+            Arc::new(move || shown.render()),
+            Arc::new(move || ready.load(Ordering::Acquire)),
+        )?;
+        let serving = serving::start(serving).await?;
         let pod = match &arguments.role.pod_name {
             Some(name) => Some(start::own_pod(&client, &namespace, name).await?),
             None => None,
@@ -171,7 +192,7 @@ impl Controller {
         }
         let identity = pod.as_ref().map_or_else(start::process_name, |pod| pod.name.clone());
         let class = arguments.role.load_balancer_class.clone();
-        Ok(Self { client, namespace, class, pod, identity, is_ready: Arc::new(AtomicBool::new(false)) })
+        Ok(Self { client, namespace, class, pod, identity, is_ready, measures, _serving: serving })
     }
 
     async fn run(self, mut signals: Signals) -> Result<Outcome, ControllerError> {
@@ -203,6 +224,9 @@ impl Controller {
             let leads = leadership != Leadership::Candidate;
             // Who waits is ready to take over.
             self.is_ready.store(!leads, Ordering::Release);
+            if !leads {
+                self.measures.clear();
+            }
             let changed = async {
                 if led.changed().await.is_err() {
                     std::future::pending::<()>().await;
@@ -238,6 +262,7 @@ impl Controller {
                 remark: String::new(),
             },
             is_ready: Arc::clone(&self.is_ready),
+            measures: Arc::clone(&self.measures),
         }
     }
 }

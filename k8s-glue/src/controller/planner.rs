@@ -245,13 +245,11 @@ impl Planner {
     }
 
     /// The pools in force.
-    #[expect(dead_code, reason = "the metrics follow")]
     pub(crate) fn pools(&self) -> impl Iterator<Item = &Pool> {
         self.allocator.pools()
     }
 
     /// How many Services hold addresses of each pool.
-    #[expect(dead_code, reason = "the metrics follow")]
     pub(crate) fn services_by_pool(&self) -> BTreeMap<PoolName, u64> {
         let mut counts: BTreeMap<PoolName, u64> = self.allocator.pools().map(|pool| (pool.name.clone(), 0)).collect();
         for key in self.accounts.keys() {

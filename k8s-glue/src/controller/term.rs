@@ -13,10 +13,12 @@ use lbcore::config::{Config, Problem, Severity};
 use lbcore::pool::Pool;
 use lbcore::service::PoolName;
 use lbcore::time::Timestamp;
+use lbcore::usage::PoolUsage;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use super::ControllerError;
+use super::measures::{self, Measures, Pace};
 use super::planner::{Output, Planner, StatusWrite};
 use super::pool_status::{PoolStatuses, PoolWrite};
 use crate::cluster::configuration_state::{self, Need, Speaking, Verdict};
@@ -24,6 +26,7 @@ use crate::cluster::events::EventSink;
 use crate::cluster::watch::{Kind, ObjectName, Watched, Watches};
 use crate::cluster::world::{Touched, World};
 use crate::cluster::write::{Answer, Failing, Target, WriteError, Writer};
+use crate::metrics::controller::WorkFigures;
 
 /// Writes of Services under way at once: enough to keep an API server busy, few enough to leave it to others.
 const WRITES_AT_ONCE: usize = 16;
@@ -44,6 +47,8 @@ pub(crate) struct TermContext {
     pub(crate) speaking: Speaking,
     /// Set once everything has been looked at.
     pub(crate) is_ready: Arc<AtomicBool>,
+    /// What a scrape is given.
+    pub(crate) measures: Arc<Measures>,
 }
 
 /// A write that has come to its end.
@@ -70,6 +75,9 @@ struct Term {
     /// Watches in trouble, and what the API server said.
     troubled: BTreeMap<Kind, String>,
     looks: u64,
+    /// Times that the pools were judged.
+    judgements: u64,
+    pace: Pace,
 }
 
 /// Leads until dropped.
@@ -102,6 +110,8 @@ pub(crate) async fn lead(client: &Client, context: TermContext) -> Result<(), Co
         is_report_stale: true,
         troubled: BTreeMap::new(),
         looks: 0,
+        judgements: 0,
+        pace: Pace::default(),
         context,
     };
     loop {
@@ -154,7 +164,8 @@ impl Term {
         let pools = self.pool_statuses.poll_timeout().filter(|_| self.planner.has_passed());
         let report = (self.is_report_stale && !self.is_reporting && self.verdict.is_some()).then_some(self.report_at);
         let planner = self.planner.poll_timeout(now).filter(|_| self.writing_services < WRITES_AT_ONCE);
-        [planner, pools, report].into_iter().flatten().min()
+        let figures = self.pace.poll_timeout().filter(|_| self.world.is_complete(&NEEDED));
+        [planner, pools, report, figures].into_iter().flatten().min()
     }
 
     fn take(&mut self, touched: Touched) {
@@ -207,6 +218,7 @@ impl Term {
         if counts.looks != self.looks {
             self.looks = counts.looks;
             self.pool_statuses.handle_change();
+            self.pace.handle_change();
         }
         if self.planner.has_passed() {
             self.write_pools();
@@ -216,7 +228,26 @@ impl Term {
             self.context.is_ready.store(true, Ordering::Release);
         }
         self.report();
+        if self.pace.poll(now()) {
+            self.show();
+        }
         Ok(())
+    }
+
+    /// Puts the figures of metrics together.
+    fn show(&self) {
+        let counts = self.planner.counts();
+        let work = WorkFigures {
+            updates: counts.looks + self.judgements,
+            update_errors: counts.failures,
+            config_loaded: self.pools.is_some(),
+            config_stale: matches!(self.verdict, Some(Verdict::ConfigurationError(_))),
+        };
+        let usages: BTreeMap<PoolName, PoolUsage> = self.planner.usages().collect();
+        let services = self.planner.services_by_pool();
+        let of_pool =
+            |pool: &Pool| measures::of_pool(pool, usages.get(&pool.name).copied().unwrap_or_default(), &services);
+        self.context.measures.show(work, self.planner.pools().map(of_pool).collect());
     }
 
     /// Judges the pools, and puts them in force where they are good ([CFG-10] to [CFG-12]).
@@ -244,6 +275,8 @@ impl Term {
             tracing::error!(error = reasons, "failed to parse the configuration");
             Verdict::ConfigurationError(reasons)
         };
+        self.judgements += 1;
+        self.pace.handle_change();
         self.judge(verdict);
         Ok(())
     }

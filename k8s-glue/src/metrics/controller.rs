@@ -49,10 +49,12 @@ pub struct PoolFigures {
     pub services: u64,
 }
 
-/// The page of the controller. A pool that is not given has no series ([MET-20]).
-pub fn render(work: WorkFigures, pools: &[PoolFigures]) -> String {
+/// The page of the controller. A pool that is not given has no series ([MET-20]); one that does not lead has no work to tell of.
+pub fn render(work: Option<WorkFigures>, pools: &[PoolFigures]) -> String {
     let mut page = Page::default();
-    work.put(&mut page);
+    if let Some(work) = work {
+        work.put(&mut page);
+    }
     for figures in pools {
         let labels = [figures.pool.as_str()];
         page.put(&family::POOL_TOTAL, labels, figures.both.total);
@@ -82,7 +84,7 @@ mod tests {
             ipv6: AddressFigures { total: 16, in_use: 1 },
             services: 2,
         };
-        let page = render(work, &[pool]);
+        let page = render(Some(work), &[pool]);
         for line in [
             "metallb_allocator_addresses_total{pool=\"gold\"} 272",
             "metallb_allocator_ipv4_addresses_in_use_total{pool=\"gold\"} 2",
@@ -94,6 +96,6 @@ mod tests {
         ] {
             assert!(page.lines().any(|found| found == line), "{line} in\n{page}");
         }
-        assert!(!render(work, &[]).contains("metallb_allocator"));
+        assert!(!render(Some(work), &[]).contains("metallb_allocator"));
     }
 }
