@@ -6,6 +6,8 @@
     reason = "a test without the standard harness, to which clippy.toml's exceptions do not reach"
 )]
 
+#[path = "catalogue/bgp.rs"]
+mod bgp;
 #[path = "catalogue/layer2.rs"]
 mod layer2;
 #[path = "speaker/rig.rs"]
@@ -24,7 +26,7 @@ fn main() -> ExitCode {
     };
     rig::keep(binaries);
     let trial = |&(name, check): &Scenario| Trial::test(name, move || rig::with(name, check).map_err(Failed::from));
-    let trials = layer2::SCENARIOS.iter().map(trial).collect();
+    let trials = layer2::SCENARIOS.iter().chain(bgp::SCENARIOS).map(trial).collect();
     let mut arguments = Arguments::from_args();
     // One cluster for all, which some of them break for a while.
     arguments.test_threads = Some(1);
