@@ -39,6 +39,7 @@ use crate::cluster::events::{EventSink, Reporter};
 use crate::cluster::lease::{self, Leadership, LeaseName};
 use crate::cluster::write::{Authority, Writer};
 use crate::serving::{self, ProbesOn, Serving, ServingConfig, ServingError};
+use crate::telemetry;
 
 pub use crate::cluster::client::{ConnectError, RequestError};
 pub use crate::cluster::write::WriteError;
@@ -110,10 +111,8 @@ pub enum ControllerError {
 /// # Errors
 /// [`ControllerError`], by its variants.
 pub fn run(arguments: &ControllerArgs) -> Result<Outcome, ControllerError> {
-    start::log(arguments.role.log_level);
-    for ineffective in arguments.without_effect() {
-        tracing::warn!(flag = ineffective.flag, reason = ineffective.reason, "flag has no effect");
-    }
+    telemetry::start(arguments.role.log_level);
+    telemetry::tell_ineffective(&arguments.without_effect());
     let runtime = runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

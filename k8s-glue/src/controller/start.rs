@@ -16,7 +16,6 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use super::ControllerError;
-use crate::args::LogLevel;
 use crate::cluster::client::{RequestError, within};
 use crate::cluster::configuration_state::OwnPod;
 use crate::cluster::watch::Kind;
@@ -115,25 +114,6 @@ fn draw_key() -> io::Result<String> {
 pub(super) fn process_name() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     format!("{}-{}", host.trim(), std::process::id())
-}
-
-/// Sets up the log: JSON lines on standard output.
-pub(super) fn log(level: LogLevel) {
-    use tracing_subscriber::Layer as _;
-    use tracing_subscriber::filter::{LevelFilter, Targets};
-    use tracing_subscriber::layer::SubscriberExt as _;
-    use tracing_subscriber::util::SubscriberInitExt as _;
-    let level = match level {
-        LogLevel::All | LogLevel::Debug => LevelFilter::DEBUG,
-        LogLevel::Info => LevelFilter::INFO,
-        LogLevel::Warn => LevelFilter::WARN,
-        LogLevel::Error => LevelFilter::ERROR,
-        LogLevel::None => LevelFilter::OFF,
-    };
-    // A second call in one process, as in tests, keeps the first one's settings.
-    let filter = Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("k8s_glue", level);
-    let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(io::stdout);
-    let _ = tracing_subscriber::registry().with(lines.with_filter(filter)).try_init();
 }
 
 #[cfg(test)]

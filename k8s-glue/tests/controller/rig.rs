@@ -51,34 +51,13 @@ pub(crate) fn plane(binaries: &Binaries) -> Fallible<Guard> {
         let lab = Lab::new("controller");
         let host = lab.host("control")?;
         let plane = ControlPlane::start(&host, binaries, &Settings::default())?;
-        for (kind, plural) in [("IPAddressPool", "ipaddresspools"), ("ConfigurationState", "configurationstates")] {
-            plane.apply(&definition(kind, plural))?;
-        }
+        let definitions = k8s_glue::crd::definitions();
+        let definitions: Vec<String> = definitions.iter().map(k8s_glue::crd::Definition::to_yaml).collect();
+        plane.apply(&definitions.join("---\n"))?;
         plane.apply(&objects::namespace("shop"))?;
         *slot = Some(Plane { control: plane, host, _lab: lab });
     }
     Ok(Guard(slot))
-}
-
-fn definition(kind: &str, plural: &str) -> String {
-    let singular = kind.to_lowercase();
-    format!(
-        "
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: {{name: {plural}.metallb.io}}
-spec:
-  group: metallb.io
-  scope: Namespaced
-  names: {{kind: {kind}, plural: {plural}, singular: {singular}, listKind: {kind}List}}
-  versions:
-  - name: v1beta1
-    served: true
-    storage: true
-    subresources: {{status: {{}}}}
-    schema: {{openAPIV3Schema: {{type: object, x-kubernetes-preserve-unknown-fields: true}}}}
-"
-    )
 }
 
 /// Ends the control plane: statics are not dropped.
