@@ -34,7 +34,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::warn;
 
-use self::driver::{Driver, Observed, PeerTask, routed};
+use self::driver::{Driver, Observed, PeerTask};
 use self::socket::DialPlan;
 use self::status::{Changed, StatusBoard};
 use crate::config::{BgpConfig, NotStarted, is_same_on_the_wire, left_out};
@@ -416,9 +416,4 @@ impl Drop for BgpAnnouncer {
         }
         inner.ending.iter().for_each(JoinHandle::abort);
     }
-}
-
-/// Keys of routed prefixes, for whoever looks a route up by its prefix.
-pub const fn routed_key(prefix: IpNetwork) -> AnnouncementKey {
-    routed(prefix)
 }

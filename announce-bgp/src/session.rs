@@ -348,10 +348,7 @@ impl Session {
             Input::Written => {
                 self.pipe = Pipe::Clear;
                 self.timers.stop(Timer::SendHold);
-                let touched = self.rib.confirm();
-                if touched != Touched::Some(Vec::new()) {
-                    self.event(Event::Routes(touched));
-                }
+                self.confirm();
             }
             Input::Change(changes) => {
                 for (prefix, attributes) in changes {
@@ -395,21 +392,36 @@ impl Session {
 
     /// The next thing to do; drain it until `None` after every call of the others.
     pub fn poll_output(&mut self) -> Option<Output> {
-        if let Some(output) = self.outputs.pop_front() {
-            return Some(output);
-        }
-        if self.state != State::Established || self.pipe == Pipe::Occupied {
-            return None;
-        }
-        if self.rib.is_pending() {
-            let mut octets = Vec::new();
-            let packed = self.rib.pack(self.now, &mut octets);
-            self.counts.sent.add(MessageKind::Update, u64::from(packed.updates));
-            self.transmit(octets);
-        } else if self.stopping.is_some() {
-            self.end();
+        while self.outputs.is_empty() && self.state == State::Established && self.pipe == Pipe::Clear {
+            if self.rib.is_pending() {
+                self.send_routes();
+            } else if self.stopping.is_some() {
+                self.end();
+            } else {
+                break;
+            }
         }
         self.outputs.pop_front()
+    }
+
+    /// Makes the next batch.
+    fn send_routes(&mut self) {
+        let mut octets = Vec::new();
+        let packed = self.rib.pack(self.now, &mut octets);
+        self.counts.sent.add(MessageKind::Update, u64::from(packed.updates));
+        if octets.is_empty() {
+            // Nothing of it fits a message: there is nothing to wait for.
+            self.confirm();
+        } else {
+            self.transmit(octets);
+        }
+    }
+
+    fn confirm(&mut self) {
+        let touched = self.rib.confirm();
+        if touched != Touched::Some(Vec::new()) {
+            self.event(Event::Routes(touched));
+        }
     }
 
     /// The next deadline with its name; it may change with every call of the others.

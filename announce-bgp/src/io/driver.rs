@@ -187,6 +187,6 @@ impl Driver {
 }
 
 /// The identity of a routed prefix.
-pub(super) const fn routed(prefix: IpNetwork) -> AnnouncementKey {
+const fn routed(prefix: IpNetwork) -> AnnouncementKey {
     AnnouncementKey { prefix, kind: ReachKind::Routed }
 }

@@ -100,3 +100,23 @@ fn routes_of_the_peer_are_counted_and_dropped() {
     assert_eq!((counts.prefixes_dropped, counts.received.updates, counts.treated_as_withdraw), (2_000, 1_000, 0));
     assert!(rig.outputs.is_empty());
 }
+
+// [ADV-35]
+#[test]
+fn a_route_that_fits_no_message_stops_nothing() {
+    let mut rig = Rig::established(peer("a"));
+    let (prefix, attributes) = routes(1).remove(0);
+    let huge = Arc::new(RouteAttributes { communities: (0..2_000).collect(), ..RouteAttributes::default() });
+    rig.input(Input::Change(&[(prefix, Some(huge))]));
+    assert_eq!((updates(&rig), rig.events()), (0, vec![&Event::Routes(Touched::Some(vec![prefix]))]));
+    // What comes after it goes out, and so does its own better form.
+    rig.input(Input::Change(&[(prefix, Some(attributes))]));
+    rig.written();
+    assert_eq!((updates(&rig), rig.session.routes().announced()), (1, 1));
+    rig.outputs.clear();
+    let huge = Arc::new(RouteAttributes { communities: (0..2_000).collect(), ..RouteAttributes::default() });
+    rig.input(Input::Change(&[(prefix, Some(huge))]));
+    rig.input(Input::Stop(StopReason::Shutdown));
+    rig.written();
+    assert_eq!((updates(&rig), rig.count(&Output::Event(Event::Stopped))), (1, 1));
+}
