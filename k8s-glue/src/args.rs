@@ -67,7 +67,7 @@ pub struct CommandLine {
 
 /// What the long help of `ferrule run` says beside the flags.
 const RUN_HELP: &str = "\
-Reads pools, advertisements, Services and, where present, Nodes and EndpointSlices, and follows changes of the files (SIGHUP reads \
+Reads pools, advertisements, BGP peers, Services and, where present, Nodes and EndpointSlices, and follows changes of the files (SIGHUP reads \
 them at once). All daemons of a segment agree on addresses and owners by themselves. Health checks are not there yet: a Service without \
 an EndpointSlice counts as served on every node.
 
@@ -252,6 +252,10 @@ pub struct RunArgs {
     /// and so on; see docs/platform.md).
     #[arg(long = "exclude-link", value_name = "REGEX")]
     pub exclude_links: Vec<String>,
+
+    /// Whose values stand where BGP objects have none: native (LOCAL_PREF 0, no MED, hold time 90 s), frr or frr-k8s (100, 0, 180 s).
+    #[arg(long, value_name = "NAME", env = "METALLB_BGP_TYPE", default_value = "frr")]
+    pub bgp_type: BgpType,
 }
 
 /// `ferrule demo`.

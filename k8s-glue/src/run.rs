@@ -17,6 +17,7 @@ mod host;
 mod input;
 mod kernel;
 mod ledger;
+mod routes;
 mod settings;
 pub(crate) mod start;
 mod status;

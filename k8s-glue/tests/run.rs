@@ -9,6 +9,8 @@
 
 #[path = "run/rig.rs"]
 mod rig;
+#[path = "run/routes.rs"]
+mod routes;
 #[path = "run/several.rs"]
 mod several;
 #[path = "run/single.rs"]
@@ -44,6 +46,8 @@ fn main() -> ExitCode {
         trial("a_bad_edit_keeps_the_last_good_configuration", single::a_bad_edit_keeps_the_last_good),
         trial("nothing_is_announced_before_it_is_durable", single::nothing_is_announced_before_it_is_durable),
         trial("kills_at_any_moment_change_no_recorded_address", single::kills_change_no_recorded_address),
+        trial("a_router_sees_a_service_come_and_go", routes::a_router_sees_a_service_come_and_go),
+        trial("a_wrong_password_costs_the_route_alone", routes::a_wrong_password_costs_the_route_alone),
         trial("only_the_owner_holds_the_address", several::only_the_owner_holds_the_address),
         trial(
             "of_two_nodes_the_survivor_serves_a_client_that_does_not_ask_anew",

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use lbcore::announce::{AnnouncementKey, AnnouncementState, Announcer, StatusDelta, StatusVersion, Withheld};
+use lbcore::announce::{
+    AnnouncementKey, AnnouncementState, Announcer, ReachKind, StatusDelta, StatusVersion, Withheld,
+};
 
 /// A changed line of a report; `None` where the announcement is gone.
 pub(crate) type Changed = (AnnouncementKey, Option<AnnouncementState>);
@@ -20,6 +22,11 @@ impl StatusReader {
     /// Nothing read yet.
     pub(crate) fn new(announcer: Arc<dyn Announcer>) -> Self {
         Self { announcer, states: BTreeMap::new(), version: StatusVersion::default() }
+    }
+
+    /// The announcer's name.
+    pub(crate) fn announcer(&self) -> &'static str {
+        self.announcer.name()
     }
 
     /// Resolves when there is something to read.
@@ -70,9 +77,12 @@ fn is_alike(before: Option<&AnnouncementState>, after: Option<&AnnouncementState
     }
 }
 
-/// Logs a change of an address on a segment.
+/// Logs a change of an address on a segment, or of a route by its prefix.
 pub(crate) fn tell(key: &AnnouncementKey, state: Option<&AnnouncementState>) {
-    let address = key.prefix.ip();
+    let address = match key.kind {
+        ReachKind::Link => key.prefix.ip().to_string(),
+        ReachKind::Routed => key.prefix.to_string(),
+    };
     match state {
         None => tracing::debug!(%address, "announcement ended"),
         Some(AnnouncementState::Active { epoch, .. }) => tracing::info!(%address, epoch, "now active"),

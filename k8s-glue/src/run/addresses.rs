@@ -11,7 +11,7 @@
 //!
 //! Everything goes by rtnetlink; no program is called. What somebody else removes is put back.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -112,6 +112,8 @@ impl std::fmt::Debug for KernelEvents {
 pub(crate) struct Holder {
     handle: Handle,
     index: u32,
+    /// What each announcer wants on the link, by its name.
+    wanted: BTreeMap<&'static str, BTreeSet<IpAddr>>,
     held: BTreeSet<Ipv4Addr>,
 }
 
@@ -131,7 +133,7 @@ impl Holder {
             remove(&handle, left.header.index).await?;
         }
         let index = make(&handle).await?;
-        Ok((Self { handle, index, held: BTreeSet::new() }, events))
+        Ok((Self { handle, index, wanted: BTreeMap::new(), held: BTreeSet::new() }, events))
     }
 
     /// The link's own index.
@@ -153,10 +155,14 @@ impl Holder {
         Ok(links)
     }
 
-    /// Has just these addresses on the link from now on; IPv6 addresses are passed over. Returns what could not be done.
-    pub(crate) async fn hold(&mut self, wanted: &BTreeSet<IpAddr>) -> Vec<AddressError> {
-        let wanted: BTreeSet<Ipv4Addr> = wanted
-            .iter()
+    /// Has just these addresses of one announcer on the link from now on, beside those of the others; IPv6 addresses are passed over.
+    /// Returns what could not be done.
+    pub(crate) async fn hold(&mut self, announcer: &'static str, wanted: BTreeSet<IpAddr>) -> Vec<AddressError> {
+        self.wanted.insert(announcer, wanted);
+        let wanted: BTreeSet<Ipv4Addr> = self
+            .wanted
+            .values()
+            .flatten()
             .filter_map(|address| match address {
                 IpAddr::V4(v4) => Some(*v4),
                 IpAddr::V6(_) => None,
@@ -227,6 +233,7 @@ impl Holder {
     /// # Errors
     /// [`AddressError::Refused`].
     pub(crate) async fn close(&mut self) -> Result<(), AddressError> {
+        self.wanted.clear();
         self.held.clear();
         remove(&self.handle, self.index).await
     }

@@ -13,7 +13,9 @@ use std::time::{Duration, SystemTime};
 
 use announce_arp::io::{ArpAnnouncer, now};
 use lbcore::agreement::{Assignment, Known, Listening, Member, Wait};
-use lbcore::decide::{Affected, DecideOptions, Extent, Layer2Decision, MissingSlices, Snapshot, decide};
+use lbcore::decide::{
+    Affected, BgpDecision, DecideOptions, Extent, Layer2Decision, MissingSlices, Reason, Snapshot, decide,
+};
 use lbcore::labels::Labels;
 use lbcore::ownership::{Hub, HubConfig};
 use lbcore::service::{NodeName, ServiceKey};
@@ -29,6 +31,7 @@ use super::addresses::{KernelEvent, KernelEvents};
 use super::input::{Input, Source};
 use super::kernel::Kernel;
 use super::ledger::{Circumstances, Ledger, Report as Told};
+use super::routes::Routes;
 use super::settings::{LinkName, SETTINGS_FOLDER};
 use super::start;
 use super::status::Follower;
@@ -68,6 +71,7 @@ struct Host {
     hub: Arc<Hub>,
     bell: Arc<Bell>,
     announcing: Announcing,
+    routes: Routes,
     kernel: Kernel,
     published: BTreeMap<ServiceKey, Assignment>,
     snapshot: Snapshot,
@@ -134,6 +138,7 @@ pub(crate) async fn run(arguments: &RunArgs) -> Result<Outcome, RunError> {
     tracing::info!(%node, state = %arguments.state.display(), services = input.states().len(), "started");
     let labels: Labels = arguments.node_labels.iter().cloned().collect();
     let nodes = input.nodes(&node, &labels, &BTreeSet::new());
+    let routes = Routes::start(&input.config, &nodes, &node, start::engine_defaults(arguments));
     let bell = Arc::new(Bell::default());
     hub.set_observer(Arc::<Bell>::clone(&bell));
     let mut host = Host {
@@ -145,7 +150,8 @@ pub(crate) async fn run(arguments: &RunArgs) -> Result<Outcome, RunError> {
         ledger,
         hub,
         bell,
-        announcing: Announcing::new(node, vec![arp]),
+        announcing: Announcing::new(node, vec![arp, routes.announcer()]),
+        routes,
         kernel,
         published: BTreeMap::new(),
         members: BTreeSet::new(),
@@ -262,6 +268,7 @@ impl Host {
 
     fn rebuild(&mut self) {
         let nodes = self.input.nodes(&self.node, &self.labels, &self.members);
+        self.routes.configure(&self.input.config, &nodes, &self.node);
         self.snapshot = self.snapshot.rebuilt(Arc::clone(&self.input.config), nodes, options());
     }
 }
@@ -341,7 +348,9 @@ impl Host {
         let affected = self.update_snapshot();
         self.say_withheld(&affected);
         let extent = if is_rebuilt { Extent::All } else { Extent::Only(&affected) };
-        self.announcing.announce(&self.snapshot, extent).await;
+        if let Some(change) = self.announcing.announce(&self.snapshot, extent).await {
+            self.routes.receive(&change.full, &self.announced, &self.kernel.holder).await;
+        }
     }
 
     /// Brings the snapshot's Services in line with the ledger.
@@ -369,7 +378,11 @@ impl Host {
 
     fn say_withheld(&mut self, affected: &Affected) {
         for service in &affected.services {
-            let reason = match decide(&self.snapshot, service, &self.node).layer2 {
+            let decision = decide(&self.snapshot, service, &self.node);
+            let is_routed = matches!(decision.bgp, BgpDecision::Announce(_));
+            let reason = match decision.layer2 {
+                // What is meant for routers alone is not missed on the segment.
+                Layer2Decision::Withhold(Reason::NoAdvertisement) if is_routed => None,
                 Layer2Decision::Withhold(reason) if self.snapshot.service(service).is_some() => {
                     Some(reason.to_string())
                 }

@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use announce_arp::io::{ArpConfig, Exclusion};
+use announce_bgp::config::EngineDefaults;
 use lbcore::ownership::key::{MemberKey, MemberKeys};
 use lbcore::ownership::{BootId, Hub, Timings};
 use lbcore::service::NodeName;
 use tokio::time::{Instant, sleep};
 
-use crate::args::RunArgs;
+use crate::args::{BgpType, RunArgs};
 use crate::names;
 use crate::state::{NamespaceLock, State, StateError, StateFile};
 
@@ -167,6 +168,14 @@ pub(crate) fn arp_config(arguments: &RunArgs, hub: &Arc<Hub>) -> Result<ArpConfi
         config.exclude = Exclusion::new(&arguments.exclude_links)?;
     }
     Ok(config)
+}
+
+/// Which engine's values stand where a BGPPeer has none.
+pub(crate) const fn engine_defaults(arguments: &RunArgs) -> EngineDefaults {
+    match arguments.bgp_type {
+        BgpType::Native => EngineDefaults::Native,
+        BgpType::Frr | BgpType::FrrK8s | BgpType::Other => EngineDefaults::Frr,
+    }
 }
 
 /// Drawn anew at each start: the boot id, and a seed for jitter.

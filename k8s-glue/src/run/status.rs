@@ -60,7 +60,7 @@ impl Follower {
                 key.kind == ReachKind::Link && matches!(state, AnnouncementState::Active { .. })
             });
         let wanted: BTreeSet<IpAddr> = active.map(|(key, _)| key.prefix.ip()).collect();
-        let errors = self.holder.lock().await.hold(&wanted).await;
+        let errors = self.holder.lock().await.hold(self.reader.announcer(), wanted).await;
         for error in &errors {
             tracing::error!(%error, "address of this node could not be changed");
         }
