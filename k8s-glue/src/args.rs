@@ -253,7 +253,7 @@ pub struct RunArgs {
     #[arg(long = "exclude-link", value_name = "REGEX")]
     pub exclude_links: Vec<String>,
 
-    /// Whose values stand where BGP objects have none: native (LOCAL_PREF 0, no MED, hold time 90 s), frr or frr-k8s (100, 0, 180 s).
+    /// Whose values stand where BGP objects have none: native (`LOCAL_PREF` 0, no MED, hold time 90 s), frr or frr-k8s (100, 0, 180 s).
     #[arg(long, value_name = "NAME", env = "METALLB_BGP_TYPE", default_value = "frr")]
     pub bgp_type: BgpType,
 }
