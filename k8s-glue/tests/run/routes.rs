@@ -52,9 +52,10 @@ spec: {{ipAddressPools: [routed], communities: [{communities}]}}
 "
     );
     for name in services {
-        text.push_str(&format!(
+        let more = format!(
             "---\napiVersion: v1\nkind: Service\nmetadata: {{name: {name}}}\nspec: {{type: LoadBalancer, ports: [{{port: 80}}]}}\n"
-        ));
+        );
+        text.push_str(&more);
     }
     text
 }
