@@ -119,7 +119,7 @@ impl Rig {
         Ok(())
     }
 
-    /// A Service of type LoadBalancer with port 80; `more` goes into its `spec`.
+    /// A Service of type `LoadBalancer` with port 80; `more` goes into its `spec`.
     pub(crate) fn service(&self, name: &str, more: &str) -> Checked {
         self.service_in(SHOP, name, "", more)
     }
@@ -205,7 +205,7 @@ impl Rig {
     }
 }
 
-/// A ServiceAccount bound to the ClusterRole of `deploy/`.
+/// An account bound to the cluster role of `deploy/`.
 fn make_scraper(cluster: &Cluster) -> Result<Kubectl, Box<dyn Error>> {
     cluster.apply(
         "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: scraper, namespace: shop}\n---\napiVersion: rbac.authorization.k8s.io/v1\nkind: \

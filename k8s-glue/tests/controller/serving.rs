@@ -233,20 +233,21 @@ pub(crate) fn who_waits_is_served(plane: &mut Plane) -> Checked {
     let _controller = site.controller(plane, "waits-1")?;
     plane.control.apply(&site.service("one", "", ""))?;
     site.addresses(plane, "one", |addresses| !addresses.is_empty())?;
-    plane.control.apply(&site.service("two", "", ""))?;
-    plane.control.apply(&site.service("three", "", ""))?;
+    // Within one second of creation the names decide, so they stand in the order of creation.
+    plane.control.apply(&site.service("second", "", ""))?;
+    plane.control.apply(&site.service("third", "", ""))?;
     eventually("the event of who waits", || {
-        Ok(site.events(plane, "three")?.iter().any(|event| event["reason"] == "AllocationFailed"))
+        Ok(site.events(plane, "third")?.iter().any(|event| event["reason"] == "AllocationFailed"))
     })?;
     // A change of type frees it, class and all ([CTRL-3]).
     let name = format!("{}-one", site.name);
     let plain = r#"{"spec":{"type":"ClusterIP","loadBalancerClass":null,"allocateLoadBalancerNodePorts":null}}"#;
     plane.control.admin().run(&["patch", "service", "-n", "shop", &name, "--type=merge", "-p", plain])?;
-    site.addresses(plane, "two", |addresses| addresses == ["192.0.2.140"])?;
+    site.addresses(plane, "second", |addresses| addresses == ["192.0.2.140"])?;
     eventually("the annotation to go", || {
         let service = site.get(plane, "one")?;
         Ok(service["metadata"]["annotations"].get("metallb.io/ip-allocated-from-pool").is_none())
     })?;
-    plane.control.admin().run(&["delete", "service", "-n", "shop", &format!("{}-two", site.name)])?;
-    site.addresses(plane, "three", |addresses| addresses == ["192.0.2.140"]).map(drop)
+    plane.control.admin().run(&["delete", "service", "-n", "shop", &format!("{}-second", site.name)])?;
+    site.addresses(plane, "third", |addresses| addresses == ["192.0.2.140"]).map(drop)
 }
