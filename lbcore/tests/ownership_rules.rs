@@ -18,6 +18,8 @@
 mod authority;
 #[path = "ownership_rules/claims.rs"]
 mod claims;
+#[path = "ownership_rules/families.rs"]
+mod families;
 #[path = "ownership_rules/groups.rs"]
 mod groups;
 #[path = "ownership_rules/members.rs"]

@@ -111,7 +111,7 @@ pub struct Heartbeat {
     pub assignments: TableDigest,
     /// Ids of the keys it holds.
     pub keys: Vec<KeyId>,
-    /// On how many links it hears members.
+    /// In how many ways it hears members: links, and on each link the families of its frames.
     pub heard_links: u8,
 }
 

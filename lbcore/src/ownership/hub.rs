@@ -11,7 +11,7 @@ use crate::time::Timestamp;
 
 use super::frame::FrameError;
 use super::key::MemberKeys;
-use super::machine::{Output, Ownership};
+use super::machine::{Hop, Output, Ownership};
 use super::{Assignment, Carrier, CarrierId, Effect, Event, HubConfig, LinkEvent, MemberView, Observer, Sighting};
 
 #[derive(Debug)]
@@ -116,12 +116,12 @@ impl Hub {
     pub fn handle_member_frame(
         &self,
         now: Timestamp,
-        _carrier: CarrierId,
+        carrier: CarrierId,
         link: LinkIndex,
         source: MacAddr,
         payload: &[u8],
     ) -> Result<(), FrameError> {
-        self.with(|machine| machine.handle_member_frame(now, link, source, payload))
+        self.with(|machine| machine.handle_member_frame(now, carrier, Hop { link, mac: source }, payload))
     }
 
     /// An ARP or neighbour-discovery frame of another host was seen.

@@ -13,6 +13,7 @@ mod pacing;
 mod silence;
 mod standing;
 mod telling;
+mod ways;
 
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -59,11 +60,20 @@ struct Link {
     asked_at: Option<Timestamp>,
     next_heartbeat: Timestamp,
     last_heartbeat: Option<Timestamp>,
-    /// Members were heard here since it came up.
-    heard_members: bool,
+    /// Families by which members were heard here since it came up.
+    heard_by: BTreeSet<IpFamily>,
     /// Members were heard here since it was last silent.
     heard_since_silence: bool,
     silence: silence::LinkSilence,
+    /// The family whose turn it was last to carry a group frame, where several serve the link.
+    turn: Option<IpFamily>,
+}
+
+/// Where a frame came in, and from whom.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hop {
+    pub(crate) link: LinkIndex,
+    pub(crate) mac: MacAddr,
 }
 
 #[derive(Clone, Debug)]
@@ -256,9 +266,10 @@ impl Ownership {
             asked_at: None,
             next_heartbeat: now,
             last_heartbeat: None,
-            heard_members: false,
+            heard_by: BTreeSet::new(),
             heard_since_silence: false,
             silence: silence::LinkSilence::None,
+            turn: None,
         });
         link.carriers.insert(carrier);
         link.name = Arc::clone(name);

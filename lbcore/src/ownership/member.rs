@@ -25,6 +25,8 @@ const MOST_HEARD_OF: usize = 1_024;
 pub(crate) struct Hearing {
     /// Hardware address its frames come from.
     pub(crate) mac: MacAddr,
+    /// When a frame was last taken by each family ([OWN-11]).
+    pub(crate) by_family: BTreeMap<IpFamily, Timestamp>,
     /// Highest sequence taken.
     pub(crate) last_sequence: u64,
     /// Bit n: the sequence n + 1 below the highest was taken (the window of RFC 4303 section 3.4.3).
@@ -127,7 +129,7 @@ pub(crate) struct Member {
     pub(crate) judged_deaf: Option<Timestamp>,
     /// Whom it hears on any link: when it last heard them, by our clock.
     pub(crate) hears: BTreeMap<BootId, Timestamp>,
-    /// On how many links it hears members.
+    /// In how many ways (links, and on each the families) it hears members.
     pub(crate) heard_links: u8,
     pub(crate) keys: Vec<KeyId>,
     pub(crate) claims: ClaimTable,
@@ -174,6 +176,7 @@ pub(crate) struct Arrival {
     pub(crate) now: Timestamp,
     pub(crate) link: LinkIndex,
     pub(crate) mac: MacAddr,
+    pub(crate) family: IpFamily,
     pub(crate) sequence: u64,
 }
 
@@ -223,6 +226,7 @@ impl Member {
         }
         let hearing = self.hearings.entry(arrival.link).or_insert(Hearing {
             mac: arrival.mac,
+            by_family: BTreeMap::new(),
             last_sequence: floor,
             taken: u64::MAX,
             last_heard: arrival.now,
@@ -235,6 +239,9 @@ impl Member {
             hearing.last_sequence = arrival.sequence - 1;
         }
         let newness = hearing.take(arrival.sequence);
+        if newness != Newness::Replayed {
+            hearing.by_family.insert(arrival.family, arrival.now);
+        }
         if newness == Newness::Newest {
             self.highest_sequence = self.highest_sequence.max(arrival.sequence);
             self.last_heard = Some(arrival.now);
@@ -396,8 +403,15 @@ mod tests {
     #[test]
     fn a_frame_is_taken_once_whatever_the_order() {
         let mut member = Member::new("beryl".parse().unwrap(), BootId(3), at(0));
-        let mut hear =
-            |sequence| member.hear(Arrival { now: at(10), link: LinkIndex::new(4), mac: MacAddr::ZERO, sequence });
+        let mut hear = |sequence| {
+            member.hear(Arrival {
+                now: at(10),
+                link: LinkIndex::new(4),
+                mac: MacAddr::ZERO,
+                family: IpFamily::V4,
+                sequence,
+            })
+        };
         assert_eq!(hear(100), Newness::Newest);
         assert_eq!(hear(99), Newness::Replayed, "older than the first ever heard");
         assert_eq!(hear(100), Newness::Replayed);

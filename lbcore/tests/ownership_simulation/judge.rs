@@ -88,6 +88,13 @@ impl Segment {
         open.max(closed).unwrap_or_default()
     }
 
+    /// The longest time in which nobody answered for an address, of those that began at `start` or later.
+    pub(crate) fn gap_of(&self, address: IpAddr, start: Timestamp) -> Duration {
+        let open = self.judge.none_since.get(&address).map(|since| self.now.since(*since));
+        let gaps = self.judge.gaps.iter().filter(|(since, of, _)| *since >= start && *of == address);
+        open.max(gaps.map(|(_, _, gap)| *gap).max()).unwrap_or_default()
+    }
+
     pub(crate) fn assert_one_owner_each(&self, when: &str) {
         for address in self.addresses() {
             let owners = self.answering(address);

@@ -5,19 +5,20 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::net::IpAddr;
 
+use lbcore::family::IpFamily;
 use lbcore::link::{LinkIndex, MacAddr};
 use lbcore::ownership::Destination;
 use lbcore::rng::Rng;
 use lbcore::time::Timestamp;
 
-use super::node::Node;
+use super::node::{Node, Outgoing};
 use super::{Carriage, Gateway};
 
 const GATEWAY: MacAddr = MacAddr::new([2, 0, 0, 0, 9, 1]);
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Message {
-    Member(MacAddr, Vec<u8>),
+    Member(IpFamily, MacAddr, Vec<u8>),
     Probe(MacAddr, IpAddr),
     Answer(MacAddr, IpAddr),
 }
@@ -34,6 +35,7 @@ pub(crate) struct Recorded {
     pub(crate) at: Timestamp,
     pub(crate) from: usize,
     pub(crate) source: MacAddr,
+    pub(crate) family: IpFamily,
     pub(crate) to: Destination,
     pub(crate) payload: Vec<u8>,
 }
@@ -52,6 +54,8 @@ pub(super) struct Medium {
     gateway: Gateway,
     loss: BTreeMap<(Option<LinkIndex>, usize, usize), f64>,
     pub(super) multicast: Multicast,
+    /// Member frames of this family do not arrive, at this node or (`None`) at any.
+    pub(super) blocked: Option<(IpFamily, Option<usize>)>,
     /// Whose member frames do not arrive.
     pub(super) mute: Option<usize>,
     pub(super) strangers: Vec<Stranger>,
@@ -67,6 +71,7 @@ impl Medium {
             gateway,
             loss: BTreeMap::new(),
             multicast: Multicast::Passes,
+            blocked: None,
             mute: None,
             strangers: Vec::new(),
             recording: None,
@@ -93,6 +98,11 @@ impl Medium {
         let of = |link| self.loss.get(&(link, from, to)).copied().unwrap_or(0.0);
         let loss = of(None).max(of(Some(link))).max(self.base_loss);
         (rng.below(1_000_000) as f64) < loss * 1_000_000.0
+    }
+
+    fn is_blocked(&self, message: &Message, to: usize) -> bool {
+        let Message::Member(family, ..) = message else { return false };
+        self.blocked.is_some_and(|(of, at)| of == *family && at.is_none_or(|node| node == to))
     }
 
     fn push(&mut self, now: Timestamp, rng: &mut Rng, target: usize, link: LinkIndex, message: Message) {
@@ -125,7 +135,11 @@ impl Medium {
             return;
         }
         for (target, node) in nodes.iter().enumerate() {
-            if target == from || to.is_some_and(|mac| mac != node.mac(link)) || self.is_lost(rng, link, from, target) {
+            if target == from
+                || to.is_some_and(|mac| mac != node.mac(link))
+                || self.is_blocked(message, target)
+                || self.is_lost(rng, link, from, target)
+            {
                 continue;
             }
             self.push(now, rng, target, link, message.clone());
@@ -138,16 +152,17 @@ impl Medium {
         rng: &mut Rng,
         nodes: &[Node],
         (from, link): (usize, LinkIndex),
-        (to, source, payload): (Destination, MacAddr, Vec<u8>),
+        source: MacAddr,
+        Outgoing { family, to, payload, .. }: Outgoing,
     ) {
         if let Some(recording) = &mut self.recording {
-            recording.push(Recorded { at: now, from, source, to, payload: payload.clone() });
+            recording.push(Recorded { at: now, from, source, family, to, payload: payload.clone() });
         }
         if self.mute == Some(from) || (to == Destination::Group && self.multicast == Multicast::Lost) {
             return;
         }
         let target = if let Destination::Unicast(mac) = to { Some(mac) } else { None };
-        self.post_to(now, rng, nodes, (from, link), &Message::Member(source, payload), target);
+        self.post_to(now, rng, nodes, (from, link), &Message::Member(family, source, payload), target);
     }
 
     pub(super) fn stranger(&mut self, link: LinkIndex, address: IpAddr) -> MacAddr {
@@ -202,7 +217,7 @@ impl Medium {
         payload: &[u8],
     ) {
         for target in 0..nodes.len() {
-            self.push(now, rng, target, link, Message::Member(source, payload.to_vec()));
+            self.push(now, rng, target, link, Message::Member(IpFamily::V4, source, payload.to_vec()));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A node: a real hub behind a toy shell with one carrier for each family.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
@@ -14,12 +14,28 @@ use lbcore::time::Timestamp;
 use super::medium::Message;
 use super::{Carriage, Ears, Setup, Stack};
 
-#[derive(Debug, Default)]
-struct Wire(Mutex<Vec<(LinkIndex, Destination, Vec<u8>)>>);
+/// A member frame on its way out.
+#[derive(Clone, Debug)]
+pub(super) struct Outgoing {
+    pub(super) family: IpFamily,
+    pub(super) link: LinkIndex,
+    pub(super) to: Destination,
+    pub(super) payload: Vec<u8>,
+}
+
+/// What all carriers of a node send through, each by its own family.
+type Tray = Arc<Mutex<Vec<Outgoing>>>;
+
+#[derive(Debug)]
+struct Wire {
+    family: IpFamily,
+    tray: Tray,
+}
 
 impl Carrier for Wire {
     fn transmit(&self, link: LinkIndex, to: Destination, payload: &[u8]) {
-        self.0.lock().unwrap().push((link, to, payload.to_vec()));
+        let outgoing = Outgoing { family: self.family, link, to, payload: payload.to_vec() };
+        self.tray.lock().unwrap().push(outgoing);
     }
 
     fn wake(&self) {}
@@ -29,7 +45,7 @@ impl Carrier for Wire {
 pub(super) struct Running {
     pub(super) hub: Arc<Hub>,
     carriers: Vec<(IpFamily, CarrierId)>,
-    wire: Arc<Wire>,
+    tray: Tray,
     pub(super) active: BTreeMap<IpAddr, Arc<[LinkIndex]>>,
     last_round: Timestamp,
 }
@@ -37,7 +53,7 @@ pub(super) struct Running {
 /// What a node sends in one round.
 #[derive(Debug, Default)]
 pub(super) struct Sent {
-    pub(super) frames: Vec<(LinkIndex, Destination, Vec<u8>)>,
+    pub(super) frames: Vec<Outgoing>,
     pub(super) probes: Vec<(LinkIndex, IpAddr)>,
     pub(super) neighbor_probes: Vec<LinkIndex>,
     pub(super) answers: Vec<(LinkIndex, IpAddr)>,
@@ -51,6 +67,8 @@ pub(super) struct Node {
     pub(super) paused_until: Timestamp,
     pub(super) links: BTreeMap<LinkIndex, Carriage>,
     pub(super) ears: Ears,
+    /// Links that a family is not served on.
+    pub(super) without: BTreeSet<(LinkIndex, IpFamily)>,
     pub(super) keys: Vec<&'static [u8]>,
     stands: BTreeMap<IpAddr, LinkReach>,
     inbox: Vec<(LinkIndex, Message)>,
@@ -87,6 +105,7 @@ impl Node {
             paused_until: Timestamp::ZERO,
             links,
             ears: Ears::Open,
+            without: BTreeSet::new(),
             keys,
             stands,
             inbox: Vec::new(),
@@ -124,18 +143,25 @@ impl Node {
         let keys = self.keys.iter().map(|material| MemberKey::new(material).unwrap()).collect();
         config.keys = MemberKeys::new(keys).unwrap();
         let hub = Hub::new(config, now, boot);
-        let wire = Arc::new(Wire::default());
-        let families: &[IpFamily] =
-            if setup.stack == Stack::Dual { &[IpFamily::V4, IpFamily::V6] } else { &[IpFamily::V4] };
-        let carriers: Vec<(IpFamily, CarrierId)> = families
+        let tray = Tray::default();
+        let carriers: Vec<(IpFamily, CarrierId)> = self
+            .families(setup.stack)
             .iter()
-            .map(|family| (*family, hub.register(*family, Arc::clone(&wire) as Arc<dyn Carrier>)))
+            .map(|family| {
+                let wire = Arc::new(Wire { family: *family, tray: Arc::clone(&tray) });
+                (*family, hub.register(*family, wire as Arc<dyn Carrier>))
+            })
             .collect();
         let announcements = self.stands.iter().map(|(address, reach)| announcement(*address, reach.clone()));
         let desired = DesiredSet::new().changed(announcements, []);
         for (_, carrier) in &carriers {
             hub.replace(now, *carrier, &desired);
-            for (link, carriage) in self.links.iter().filter(|(_, carriage)| **carriage == Carriage::Up) {
+        }
+        for (family, carrier) in &carriers {
+            let serves = |link: &LinkIndex| !self.without.contains(&(*link, *family));
+            for (link, carriage) in
+                self.links.iter().filter(|(link, carriage)| serves(link) && **carriage == Carriage::Up)
+            {
                 hub.handle_link(now, *carrier, &self.link_event(*link, *carriage));
             }
         }
@@ -143,7 +169,7 @@ impl Node {
         self.states.clear();
         self.poked = true;
         self.paused_until = Timestamp::ZERO;
-        self.running = Some(Running { hub, carriers, wire, active: BTreeMap::new(), last_round: now });
+        self.running = Some(Running { hub, carriers, tray, active: BTreeMap::new(), last_round: now });
     }
 
     pub(super) fn set_link(&mut self, now: Timestamp, link: LinkIndex, carriage: Carriage) {
@@ -153,9 +179,36 @@ impl Node {
         self.poked = true;
         let event = self.link_event(link, carriage);
         if let Some(running) = &self.running {
-            for (_, carrier) in &running.carriers {
-                running.hub.handle_link(now, *carrier, &event);
+            for (family, carrier) in &running.carriers {
+                if !self.without.contains(&(link, *family)) {
+                    running.hub.handle_link(now, *carrier, &event);
+                }
             }
+        }
+    }
+
+    /// What a carrier of the family is told when its link loses what it needs, or gets it (a link-local address).
+    pub(super) fn set_serving(&mut self, now: Timestamp, link: LinkIndex, family: IpFamily, carriage: Carriage) {
+        match carriage {
+            Carriage::Up => self.without.remove(&(link, family)),
+            Carriage::Down => self.without.insert((link, family)),
+        };
+        self.poked = true;
+        let event = self.link_event(link, carriage);
+        let Some(running) = &self.running else { return };
+        for (_, carrier) in running.carriers.iter().filter(|(of, _)| *of == family) {
+            running.hub.handle_link(now, *carrier, &event);
+        }
+    }
+
+    /// The families that its carriers serve.
+    fn families(&self, stack: Stack) -> &'static [IpFamily] {
+        match stack {
+            Stack::V4 => &[IpFamily::V4],
+            Stack::Dual => &[IpFamily::V4, IpFamily::V6],
+            // The first node is one that knows ARP alone.
+            Stack::Mixed if self.number == 0 => &[IpFamily::V4],
+            Stack::Mixed => &[IpFamily::V4, IpFamily::V6],
         }
     }
 
@@ -205,8 +258,11 @@ impl Node {
         let listener = carriers[0].1;
         for (link, message) in core::mem::take(&mut self.inbox) {
             match message {
-                Message::Member(source, payload) => {
-                    if hub.handle_member_frame(now, listener, link, source, &payload).is_err() {
+                Message::Member(family, source, payload) => {
+                    let by = carriers.iter().find(|(of, _)| *of == family && !self.without.contains(&(link, family)));
+                    if let Some((_, carrier)) = by
+                        && hub.handle_member_frame(now, *carrier, link, source, &payload).is_err()
+                    {
                         self.refused += 1;
                     }
                 }
@@ -235,7 +291,7 @@ impl Node {
             self.events.push((now, event));
         }
         running.last_round = now;
-        sent.frames.append(&mut running.wire.0.lock().unwrap());
+        sent.frames.append(&mut running.tray.lock().unwrap());
         Some(sent)
     }
 

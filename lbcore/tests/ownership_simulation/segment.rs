@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use lbcore::announce::{AnnouncementState, GroupKey, LinkReach, Standing};
+use lbcore::family::IpFamily;
 use lbcore::link::{LinkIndex, LinkSelection, MacAddr};
 use lbcore::ownership::{Event, Hub, ReturnPolicy, Timings};
 use lbcore::rng::Rng;
@@ -50,6 +51,8 @@ pub(crate) enum Stack {
     V4,
     /// Each address has a partner of the other family in its group, carried by a second carrier.
     Dual,
+    /// The same, but for the first node, which has no carrier of the other family.
+    Mixed,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,7 +154,7 @@ impl Segment {
         let mut stands = BTreeMap::new();
         for number in 1..=self.setup.addresses {
             stands.insert(address(number), reach(address(number)));
-            if self.setup.stack == Stack::Dual {
+            if self.setup.stack != Stack::V4 {
                 stands.insert(address6(number), reach(address(number)));
             }
         }
@@ -180,7 +183,7 @@ impl Segment {
 
     fn addresses(&self) -> impl Iterator<Item = IpAddr> + use<> {
         let stack = self.setup.stack;
-        let v6 = move |number| (stack == Stack::Dual).then(|| address6(number));
+        let v6 = move |number| (stack != Stack::V4).then(|| address6(number));
         (1..=self.setup.addresses).flat_map(move |number| [Some(address(number)), v6(number)]).flatten()
     }
 
@@ -229,7 +232,7 @@ impl Segment {
     }
 
     /// Stops the shell of one family of a node, or lets it go on.
-    pub(crate) fn stall(&mut self, index: usize, family: Option<lbcore::family::IpFamily>) {
+    pub(crate) fn stall(&mut self, index: usize, family: Option<IpFamily>) {
         self.nodes[index].stalled = family;
     }
 
@@ -313,9 +316,9 @@ impl Segment {
     fn round(&mut self, index: usize) {
         let Some(sent) = self.nodes[index].round(self.now, self.trace) else { return };
         let (now, rng) = (self.now, &mut self.rng);
-        for (link, to, payload) in sent.frames {
-            let source = self.nodes[index].mac(link);
-            self.medium.post_member(now, rng, &self.nodes, (index, link), (to, source, payload));
+        for frame in sent.frames {
+            let source = self.nodes[index].mac(frame.link);
+            self.medium.post_member(now, rng, &self.nodes, (index, frame.link), source, frame);
         }
         for (link, address) in sent.probes {
             let source = self.nodes[index].mac(link);
@@ -351,6 +354,16 @@ impl Segment {
 
     pub(crate) fn multicast_lost(&mut self) {
         self.set_multicast(medium::Multicast::Lost);
+    }
+
+    /// Member frames of one family do not arrive any more, at one node or anywhere.
+    pub(crate) fn block(&mut self, family: IpFamily, at: Option<usize>) {
+        self.medium.blocked = Some((family, at));
+    }
+
+    /// A link of a node loses what one family needs, or gets it.
+    pub(crate) fn set_serving(&mut self, index: usize, family: IpFamily, carriage: Carriage) {
+        self.nodes[index].set_serving(self.now, LINK, family, carriage);
     }
 
     /// A host that is no member and answers for an address.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::announce::{GroupKey, Withheld};
 use crate::election;
+use crate::family::IpFamily;
 use crate::link::LinkIndex;
 use crate::ownership::claims::{Claim, ClaimOrder, ClaimState};
 use crate::ownership::frame::MOST_ADDRESSES;
@@ -17,7 +18,7 @@ use crate::service::NodeName;
 use crate::time::Timestamp;
 
 use super::Ownership;
-use super::group::{Group, State};
+use super::group::{Group, GroupAddress, State};
 
 /// Nobody waits for more than so many better ranked nodes: most of them may not stand for the group at all.
 const MOST_RANKS: u32 = 3;
@@ -42,6 +43,8 @@ pub(super) struct Foreign {
     pub(super) is_deaf: bool,
     /// The last sign that it could answer.
     pub(super) evidence: Timestamp,
+    /// The group that it claims, which may be another one with an address of ours.
+    pub(super) group: GroupKey,
     pub(super) addresses: Arc<[IpAddr]>,
 }
 
@@ -55,8 +58,20 @@ pub(super) enum Obstacle {
 impl Foreign {
     /// Whether it answers for an address; a list cut at its longest is taken to go on.
     pub(super) fn covers(&self, address: IpAddr) -> bool {
-        self.addresses.len() >= MOST_ADDRESSES || self.addresses.contains(&address)
+        covers(&self.addresses, address)
     }
+
+    /// Whether an address is this one's by being of a group that it claims, although it cannot answer for the whole family: the group
+    /// does not split over two nodes ([OWN-20]).
+    pub(super) fn withholds(&self, group: GroupKey, address: IpAddr) -> bool {
+        let family = IpFamily::of(address);
+        self.group == group && self.addresses.iter().all(|own| IpFamily::of(*own) != family)
+    }
+}
+
+/// Whether a claim's list has an address; a list cut at its longest is taken to go on.
+fn covers(addresses: &[IpAddr], address: IpAddr) -> bool {
+    addresses.len() >= MOST_ADDRESSES || addresses.contains(&address)
 }
 
 impl Ownership {
@@ -85,6 +100,7 @@ impl Ownership {
                     alive: !is_deaf && !is_outdated && self.now.since(evidence) < timeout,
                     is_deaf,
                     evidence,
+                    group: key,
                     addresses: Arc::clone(&claim.addresses),
                 })
             })
@@ -120,14 +136,22 @@ impl Ownership {
         self.is_partly_deaf(group).then_some(Obstacle::Withheld(Withheld::PartlyDeaf))
     }
 
-    /// Members are heard on some links of the group but not on another where they were heard before, and another member hears
-    /// them on as many links as this node once did ([OWN-23]).
+    /// Members are heard in some of the group's ways (its links, and on each the families of its addresses) but not in another in
+    /// which they were heard before, and another member hears them in as many ways as this node once did ([OWN-23]).
     pub(super) fn is_partly_deaf(&self, group: &Group) -> bool {
-        let links: BTreeSet<LinkIndex> =
-            group.addresses.values().flat_map(|entry| self.links_of(entry).to_vec()).collect();
+        let ways: BTreeSet<(LinkIndex, IpFamily)> = group
+            .addresses
+            .iter()
+            .flat_map(|(address, entry)| {
+                self.links_of(entry).iter().map(|link| (*link, IpFamily::of(*address))).collect::<Vec<_>>()
+            })
+            .collect();
         let view = &self.hearing_view;
-        let once = links.iter().filter(|index| self.links.get(index).is_some_and(|link| link.heard_members)).count();
-        let now = links.intersection(&view.heard).count();
+        let was_heard = |(index, family): &&(LinkIndex, IpFamily)| {
+            self.links.get(index).is_some_and(|link| link.heard_by.contains(family))
+        };
+        let once = ways.iter().filter(was_heard).count();
+        let now = ways.intersection(&view.heard).count();
         now > 0 && now < once && usize::from(view.most_of_others) >= once
     }
 
@@ -143,7 +167,37 @@ impl Ownership {
             .map(|member| (member.name.clone(), member.claim(key).map_or(0, |claim| claim.score)))
             .collect();
         let better = names.iter().filter(|(name, score)| order(name, **score) < own).count();
-        u32::try_from(better).unwrap_or(u32::MAX).min(MOST_RANKS)
+        let better = u32::try_from(better).unwrap_or(u32::MAX).min(MOST_RANKS);
+        // Whoever can answer for the whole group goes first ([OWN-22]).
+        if self.is_partial(group) && !names.is_empty() { better + MOST_RANKS + 1 } else { better }
+    }
+
+    /// The addresses of a group that this node could answer for: those with a link.
+    fn answerable(&self, group: &Group) -> Vec<IpAddr> {
+        let with_link = |(address, entry): (&IpAddr, &GroupAddress)| self.has_link(entry).then_some(*address);
+        group.addresses.iter().filter_map(with_link).collect()
+    }
+
+    fn has_link(&self, entry: &GroupAddress) -> bool {
+        self.links.values().any(|link| link.carriers.contains(&entry.carrier) && entry.stand.links.selects(&link.name))
+    }
+
+    /// Whether some addresses of the group can be answered for here and others cannot ([OWN-22], [L2-67]).
+    pub(super) fn is_partial(&self, group: &Group) -> bool {
+        let mut with_link = group.addresses.values().map(|entry| self.has_link(entry));
+        let first = with_link.next();
+        with_link.any(|has| Some(has) != first)
+    }
+
+    /// Whether a claim lists addresses that this node would answer for and its maker does not.
+    pub(super) fn lacks_ours(&self, group: &Group, claim: &[IpAddr]) -> bool {
+        self.answerable(group).iter().any(|address| !covers(claim, *address))
+    }
+
+    /// Whether a claim of a standby lists all that this node answers for, and more.
+    fn has_more(&self, group: &Group, claim: &[IpAddr]) -> bool {
+        let own = self.answerable(group);
+        claim.len() > own.len() && own.iter().all(|address| claim.contains(address))
     }
 
     /// Whether a live member has told of claims that have not arrived yet.
@@ -157,12 +211,16 @@ impl Ownership {
     /// Whether a better placed member says that it is about to claim.
     pub(super) fn better_intends(&self, key: GroupKey, group: &Group) -> bool {
         let election_key = group.election_key(key);
-        let own = (Reverse(group.score()), election::digest(self.own_name(), election_key));
+        let own = (self.is_partial(group), Reverse(group.score()), election::digest(self.own_name(), election_key));
         self.members.values().any(|member| {
             member.is_mutual(self.now, self.timeout())
                 && member.claim(key).is_some_and(|claim| {
-                    claim.state == ClaimState::Standby
-                        && (Reverse(claim.score), election::digest(&member.name, election_key)) < own
+                    let theirs = (
+                        self.lacks_ours(group, &claim.addresses),
+                        Reverse(claim.score),
+                        election::digest(&member.name, election_key),
+                    );
+                    claim.state == ClaimState::Standby && theirs < own
                 })
         })
     }
@@ -181,6 +239,12 @@ impl Ownership {
             if !member.is_mutual(now, self.timeout()) {
                 return false;
             }
+            if self.lacks_ours(group, &claim.addresses) {
+                return false;
+            }
+            if self.has_more(group, &claim.addresses) && self.has_lacked(now, group) {
+                return true;
+            }
             let returns = match self.config.return_policy {
                 ReturnPolicy::Never => false,
                 ReturnPolicy::After(wait) => now.since(since) >= wait,
@@ -189,6 +253,26 @@ impl Ownership {
             claim.score > group.score()
                 || (returns && (Reverse(claim.score), election::digest(&member.name, election_key)) < own)
         })
+    }
+
+    /// Whether a standby of a group that this node owns could answer for more of it.
+    pub(super) fn is_outgrown(&self, now: Timestamp, key: GroupKey, group: &Group) -> bool {
+        self.members.values().any(|member| {
+            member.is_mutual(now, self.timeout())
+                && member
+                    .claim(key)
+                    .is_some_and(|claim| claim.state == ClaimState::Standby && self.has_more(group, &claim.addresses))
+        })
+    }
+
+    /// Whether an owner has lacked addresses of a group for so long that it is no mere delay in hearing of them.
+    pub(super) fn has_lacked(&self, now: Timestamp, group: &Group) -> bool {
+        group.lacking_since.is_some_and(|since| now.since(since) >= self.lacking_patience())
+    }
+
+    /// Nodes learn of a new address at different moments; what lasts longer is a node that cannot answer for it.
+    pub(super) fn lacking_patience(&self) -> Duration {
+        self.timeout() * 3
     }
 
     /// When another that stands ready may have it, where time alone keeps it from that ([OWN-34]).
@@ -218,13 +302,19 @@ impl Ownership {
             group.addresses.values().flat_map(|entry| self.links_of(entry).to_vec()).collect();
         let names: BTreeSet<Arc<str>> =
             indexes.iter().filter_map(|index| self.links.get(index)).map(|link| Arc::clone(&link.name)).collect();
+        // Others see by it what this node cannot answer for; without any link it is the whole.
+        let addresses: Arc<[IpAddr]> = if self.is_partial(group) {
+            self.answerable(group).into()
+        } else {
+            group.addresses.keys().copied().collect()
+        };
         Claim {
             group: key,
             state,
             epoch,
             score: group.score(),
             election_key: group.election_key(key),
-            addresses: group.addresses.keys().copied().collect(),
+            addresses,
             links: names.into_iter().collect(),
         }
     }

@@ -126,6 +126,8 @@ pub(super) struct Group {
     pub(super) contested_at: Option<Timestamp>,
     /// Until when a claim waits for claims of others that are still on their way.
     pub(super) hold_limit: Option<Timestamp>,
+    /// Since when an owner answers for fewer of its addresses than another could ([OWN-22]).
+    pub(super) lacking_since: Option<Timestamp>,
     /// Next probe for strangers while owning ([OWN-41]).
     pub(super) next_watch: Timestamp,
     /// Grows by one with each change of owner and halves each minute ([OWN-34]).
@@ -146,6 +148,7 @@ impl Group {
             announce_again: false,
             contested_at: None,
             hold_limit: None,
+            lacking_since: None,
             next_watch: now,
             penalty: 0.0,
             penalty_at: now,

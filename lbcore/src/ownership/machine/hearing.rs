@@ -7,12 +7,12 @@ use crate::link::{LinkIndex, MacAddr};
 use crate::ownership::claims::Claim;
 use crate::ownership::frame::{self, Assignments, Body, Claims, Frame, FrameError, Heartbeat, More, Table};
 use crate::ownership::member::{Arrival, ClaimsAge, Member, Newness};
-use crate::ownership::{BootId, Destination, Event};
+use crate::ownership::{BootId, CarrierId, Destination, Event};
 use crate::service::NodeName;
 use crate::time::Timestamp;
 
-use super::Ownership;
 use super::telling::{Source, SyncJob};
+use super::{Hop, Ownership};
 
 /// Frames that do not verify are told at most so often.
 const UNVERIFIED_TELL_EVERY: core::time::Duration = core::time::Duration::from_secs(10);
@@ -29,11 +29,12 @@ impl Ownership {
     pub(crate) fn handle_member_frame(
         &mut self,
         now: Timestamp,
-        link: LinkIndex,
-        mac: MacAddr,
+        carrier: CarrierId,
+        Hop { link, mac }: Hop,
         payload: &[u8],
     ) -> Result<(), FrameError> {
         let now = self.advance(now);
+        let Some(family) = self.carriers.get(&carrier).map(|record| record.family) else { return Ok(()) };
         if !self.links.contains_key(&link) {
             return Ok(());
         }
@@ -49,7 +50,7 @@ impl Ownership {
         }
         match decoded {
             Ok(frame) => {
-                let arrival = Arrival { now, link, mac, sequence: frame.sequence };
+                let arrival = Arrival { now, link, mac, family, sequence: frame.sequence };
                 self.take_frame(arrival, frame);
                 self.settle(now);
                 Ok(())
@@ -131,7 +132,7 @@ impl Ownership {
             self.touch_claims_of(boot_id);
         }
         if let Some(link) = self.links.get_mut(&arrival.link) {
-            link.hear_member(now, self.config.timings.period);
+            link.hear_member(now, arrival.family, self.config.timings.period);
         }
         if !fresh {
             self.request_missing(now, boot_id);

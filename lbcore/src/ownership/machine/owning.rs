@@ -52,6 +52,7 @@ impl Ownership {
             }
             None => {}
         }
+        let group = &self.note_lacking(now, key, group, self.is_outgrown(now, key, group));
         if self.is_outranked(now, key, group, since) {
             let state = State::Releasing { since, epoch, until: now + RELEASE_LIMIT, because: Release::Outranked };
             return self.enter(key, state);
@@ -92,7 +93,8 @@ impl Ownership {
     /// Stops answering for what higher claims cover; who holds one, where nothing is left.
     fn give_way(&mut self, now: Timestamp, key: GroupKey, group: &Group, higher: &[&Foreign]) -> Option<NodeName> {
         let winner = higher.first()?;
-        let covered = |address: &IpAddr| higher.iter().any(|other| other.covers(*address));
+        let covered =
+            |address: &IpAddr| higher.iter().any(|other| other.covers(*address) || other.withholds(key, *address));
         let left = group.addresses.iter().any(|(address, entry)| entry.joining.is_none() && !covered(address));
         if !left {
             return Some(winner.name.clone());
@@ -145,7 +147,9 @@ impl Ownership {
             record.announce_again = true;
         }
         let watch = self.watch(now, key);
-        let next = [next, self.next_return(now, key, group)].into_iter().flatten().fold(watch, Timestamp::min);
+        let outgrown = group.lacking_since.map(|since| (since + self.lacking_patience()).max(now + period));
+        let next =
+            [next, outgrown, self.next_return(now, key, group)].into_iter().flatten().fold(watch, Timestamp::min);
         self.schedule(key, Some(next));
     }
 

@@ -8,7 +8,7 @@ use crate::announce::GroupKey;
 use crate::family::IpFamily;
 use crate::link::LinkIndex;
 use crate::ownership::member::{ClaimsAge, Member};
-use crate::ownership::{BootId, Effect, Event};
+use crate::ownership::{BootId, CarrierId, Effect, Event};
 use crate::time::Timestamp;
 
 use super::{Link, Ownership};
@@ -31,9 +31,9 @@ pub(super) struct Departed {
 /// How this node and the others hear each other, as of a while ago.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct HearingView {
-    /// Links on which this node hears members.
-    pub(super) heard: BTreeSet<LinkIndex>,
-    /// The most links on which another member hears members.
+    /// Ways in which this node hears members: links, and on each the families.
+    pub(super) heard: BTreeSet<(LinkIndex, IpFamily)>,
+    /// The most ways in which another member hears members.
     pub(super) most_of_others: u8,
     hears_nothing: bool,
 }
@@ -62,8 +62,8 @@ impl Link {
     }
 
     /// Takes note of a heartbeat: after a silence it takes a few more until it is known what its sender claims.
-    pub(super) fn hear_member(&mut self, now: Timestamp, period: Duration) {
-        self.heard_members = true;
+    pub(super) fn hear_member(&mut self, now: Timestamp, family: IpFamily, period: Duration) {
+        self.heard_by.insert(family);
         if let LinkSilence::Listening(until) = &mut self.silence
             && !self.heard_since_silence
         {
@@ -140,7 +140,7 @@ impl Ownership {
         let patience = self.timeout().saturating_mul(3);
         !self.links.is_empty()
             && self.links.values().all(|link| {
-                link.heard_members
+                !link.heard_by.is_empty()
                     && now >= link.settled_at
                     && link.last_foreign.is_some_and(|at| now.since(at) > patience)
             })
@@ -182,16 +182,10 @@ impl Ownership {
         self.check_link_silence(now);
     }
 
-    /// Notes on which links members are heard; where that changed, every group is looked at ([OWN-23]).
+    /// Notes in which ways members are heard; where that changed, every group is looked at ([OWN-23]).
     fn check_hearing(&mut self, now: Timestamp) {
         let timeout = self.timeout();
-        let heard: BTreeSet<LinkIndex> = self
-            .members
-            .values()
-            .flat_map(|member| &member.hearings)
-            .filter(|(_, hearing)| now.since(hearing.last_heard) < timeout)
-            .map(|(link, _)| *link)
-            .collect();
+        let heard = self.ways_heard(now);
         let most = self
             .members
             .values()
@@ -310,8 +304,10 @@ impl Ownership {
         if !quiet || asked {
             return;
         }
-        if let Some(carrier) = link.carriers.first().copied() {
-            link.asked_at = Some(now);
+        link.asked_at = Some(now);
+        // By every family: a host that is heard by one proves as much.
+        let carriers: Vec<CarrierId> = link.carriers.iter().copied().collect();
+        for carrier in carriers {
             self.effect(carrier, Effect::ProbeNeighbors { link: index });
         }
     }

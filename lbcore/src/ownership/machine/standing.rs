@@ -96,10 +96,15 @@ impl Ownership {
         }
         let owner = foreign.iter().find(|other| other.alive && other.state == ClaimState::Active);
         if let Some(owner) = owner {
-            self.wish(key, group, obstacle);
-            // One that says it is deaf may have to be replaced later, without a further event.
+            let lacks = obstacle.is_none() && self.lacks_ours(group, &owner.addresses);
+            let group = &self.note_lacking(now, key, group, lacks);
+            self.wish(now, key, group, obstacle);
+            // One that says it is deaf may have to be replaced later, without a further event, and so may one that lacks an address.
             let deaf = self.members.get(&owner.boot_id).is_some_and(|member| member.deaf_since.is_some());
-            self.schedule(key, deaf.then(|| now + self.timeout()));
+            let later = deaf.then(|| now + self.timeout());
+            let lacking = group.lacking_since.filter(|_| !self.has_lacked(now, group));
+            let lacking = lacking.map(|since| since + self.lacking_patience());
+            self.schedule(key, later.into_iter().chain(lacking).min());
             self.forget_freed(key);
             return self.enter(key, State::Standby);
         }
@@ -247,14 +252,25 @@ impl Ownership {
         }
     }
 
-    /// A standby with a score, or one that policy lets return, says so in a claim of its own.
-    fn wish(&mut self, key: GroupKey, group: &Group, obstacle: Option<&Obstacle>) {
-        let wanted = obstacle.is_none() && (group.score() > 0 || self.config.return_policy != ReturnPolicy::Never);
+    /// A standby with a score, or one that policy lets return, or that could answer for what the owner lacks, says so in a claim of its
+    /// own.
+    fn wish(&mut self, now: Timestamp, key: GroupKey, group: &Group, obstacle: Option<&Obstacle>) {
+        let by_policy = group.score() > 0 || self.config.return_policy != ReturnPolicy::Never;
+        let wanted = obstacle.is_none() && (by_policy || self.has_lacked(now, group));
         if wanted {
             self.claim(key, ClaimState::Standby, group.known_epoch);
         } else {
             self.withdraw_claim(key);
         }
+    }
+
+    /// Notes since when the owner lacks addresses; the group as it is then.
+    pub(super) fn note_lacking(&mut self, now: Timestamp, key: GroupKey, group: &Group, lacks: bool) -> Group {
+        let since = if lacks { group.lacking_since.or(Some(now)) } else { None };
+        if let Some(record) = self.groups.get_mut(&key) {
+            record.lacking_since = since;
+        }
+        Group { lacking_since: since, ..group.clone() }
     }
 
     pub(super) fn take(&mut self, now: Timestamp, key: GroupKey, cause: TakeCause) {
@@ -321,6 +337,7 @@ impl Ownership {
             group.hold_limit = None;
         }
         let probed = matches!(group.state, State::Probing { .. });
+        group.lacking_since = None;
         group.state = state;
         let told = match &group.state {
             State::Active { epoch, .. } | State::Suspended { epoch, held: true, .. } => {

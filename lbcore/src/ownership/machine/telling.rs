@@ -13,7 +13,7 @@ use crate::ownership::frame::{
 };
 use crate::ownership::key::KeyId;
 use crate::ownership::member::Member;
-use crate::ownership::{Assignment, BootId, Destination};
+use crate::ownership::{Assignment, BootId, CarrierId, Destination};
 use crate::service::ServiceKey;
 use crate::time::Timestamp;
 
@@ -214,7 +214,7 @@ impl Ownership {
                 Source::Relayed(boot_id) => self.claims_page(&mut job, Some(boot_id)),
                 Source::Own(Table::Assignments) => self.assignments_page(&mut job),
             };
-            self.send(now, job.link, job.to, body);
+            self.send(now, job.link, job.to, &body);
             if !done {
                 self.jobs.push_back(job);
             }
@@ -295,7 +295,7 @@ impl Ownership {
             link.next_heartbeat = now + period * 7 / 8;
             link.last_heartbeat = Some(now);
             let group = self.heartbeat(now, index, Copy::Group);
-            self.send(now, index, Destination::Group, Body::Heartbeat(group));
+            self.send(now, index, Destination::Group, &Body::Heartbeat(group));
             let unreached = self.members.values().any(|member| {
                 let told = member.hearings.get(&index);
                 let unheard = told.is_some_and(|hearing| {
@@ -308,7 +308,7 @@ impl Ownership {
             let every_fifth = self.rng.below(5) == 0;
             if unreached || listening || (alone && every_fifth) {
                 let broadcast = self.heartbeat(now, index, Copy::Broadcast);
-                self.send(now, index, Destination::Broadcast, Body::Heartbeat(broadcast));
+                self.send(now, index, Destination::Broadcast, &Body::Heartbeat(broadcast));
             }
         }
     }
@@ -344,12 +344,7 @@ impl Ownership {
             turning.rotate_left(start);
             heard.truncate(MOST_HEARD);
         }
-        let links = self.links.keys().filter(|link| {
-            self.members
-                .values()
-                .any(|member| member.hearings.get(link).is_some_and(|hearing| now.since(hearing.last_heard) < timeout))
-        });
-        let heard_links = u8::try_from(links.count()).unwrap_or(u8::MAX);
+        let heard_links = u8::try_from(self.ways_heard(now).len()).unwrap_or(u8::MAX);
         Heartbeat {
             copy,
             heard,
@@ -401,15 +396,21 @@ impl Ownership {
             .any(|member| member.hearings.values().any(|hearing| !hearing.hears_group || hearing.last_group.is_none()));
         let links: Vec<LinkIndex> = self.links.keys().copied().collect();
         for link in links {
-            self.send(now, link, Destination::Group, body.clone());
+            self.send(now, link, Destination::Group, body);
             if unreached {
-                self.send(now, link, Destination::Broadcast, body.clone());
+                self.send(now, link, Destination::Broadcast, body);
             }
         }
     }
 
-    fn send(&mut self, now: Timestamp, index: LinkIndex, to: Destination, body: Body) {
-        let Some(carrier) = self.links.get(&index).and_then(|link| link.carriers.first().copied()) else { return };
+    /// Sends a frame by every carrier that it needs ([OWN-11]).
+    fn send(&mut self, now: Timestamp, index: LinkIndex, to: Destination, body: &Body) {
+        for carrier in self.carriers_for(now, index, to) {
+            self.send_by(now, carrier, index, to, body.clone());
+        }
+    }
+
+    fn send_by(&mut self, now: Timestamp, carrier: CarrierId, index: LinkIndex, to: Destination, body: Body) {
         self.sequence += 1;
         self.sent.push(now, self.sequence, self.config.timings.timeout);
         let key = self.sending_key(now);
