@@ -5,7 +5,6 @@ use std::error::Error;
 use std::net::IpAddr;
 
 use lab::Prober;
-use lab::router::{Bird, Router as _};
 
 use crate::Scenario;
 use crate::rig::{Checked, Rig, SHOP, check, wait};
@@ -13,8 +12,6 @@ use crate::scrape;
 
 pub(crate) const ALL: &[Scenario] = &[
     ("mt_00_metrics_are_for_those_who_may_read_them", mt_00),
-    ("mt_01_4_bgp_figures_before_and_after_a_service", mt_01_v4),
-    ("mt_01_6_bgp_figures_before_and_after_a_service", mt_01_v6),
     ("mt_04_a_stale_configuration_shows_until_it_is_mended", mt_04),
     ("mt_05_layer_2_figures_are_those_of_the_node_that_announces", mt_05),
 ];
@@ -62,115 +59,6 @@ fn mt_00(rig: &mut Rig) -> Checked {
         }
     }
     Ok(())
-}
-
-/// A router on the segment with a session to each node, of one family.
-struct Peering {
-    router: &'static str,
-    nodes: [&'static str; 2],
-    pool: &'static str,
-    size: f64,
-    channel: &'static str,
-}
-
-const V4_PEERING: Peering = Peering {
-    router: "192.168.1.101",
-    nodes: ["192.168.1.11", "192.168.1.12"],
-    pool: "192.168.10.0/24",
-    size: 256.0,
-    channel: "ipv4",
-};
-const V6_PEERING: Peering = Peering {
-    router: "fc00:f853:ccd:e793::101",
-    nodes: ["fc00:f853:ccd:e793::11", "fc00:f853:ccd:e793::12"],
-    pool: "fc00:f853:ccd:e799::/124",
-    size: 16.0,
-    channel: "ipv6",
-};
-
-impl Peering {
-    fn start(&self, rig: &Rig) -> Result<Bird, Box<dyn Error>> {
-        let Self { router, nodes, channel, .. } = self;
-        let session = |(number, node): (usize, &&str)| {
-            format!(
-                "protocol bgp n{number} {{ local {router} as 64513; neighbor {node} as 64512; passive on; error wait time 1, 2; {channel} \
-                 {{ import all; export none; }}; }}\n"
-            )
-        };
-        let sessions: String = nodes.iter().enumerate().map(session).collect();
-        Ok(Bird::start(rig.cluster.second_client(), &format!("router id 10.0.0.101;\n{sessions}"))?)
-    }
-
-    /// The label `peer` of its series.
-    fn label(&self) -> String {
-        let router = self.router;
-        if router.contains(':') { format!("[{router}]:179") } else { format!("{router}:179") }
-    }
-}
-
-fn mt_01_v4(rig: &mut Rig) -> Checked {
-    mt_01(rig, &V4_PEERING, "IPv4")
-}
-
-fn mt_01_v6(rig: &mut Rig) -> Checked {
-    mt_01(rig, &V6_PEERING, "IPv6")
-}
-
-// [MT-01], [MT-02], [METRIC-30] to [METRIC-34], [METRIC-50]
-fn mt_01(rig: &Rig, peering: &Peering, family: &str) -> Checked {
-    let bird = peering.start(rig)?;
-    rig.pool("routed", &[peering.pool])?;
-    rig.ours("BGPAdvertisement", "all", "{ipAddressPools: [routed]}")?;
-    rig.ours("BGPPeer", "tor", &format!("{{myASN: 64512, peerASN: 64513, peerAddress: \"{}\"}}", peering.router))?;
-    for node in peering.nodes {
-        bird.wait_established(node, true, crate::rig::SOON)?;
-    }
-    let label = peering.label();
-    let of_peer = |name: &str| format!("{name}{{peer=\"{label}\",vrf=\"default\"}}");
-    let prefixes = |count: f64| {
-        [(of_peer("metallb_bgp_session_up"), 1.0), (of_peer("metallb_bgp_announced_prefixes_total"), count)]
-    };
-    let shows = |count: f64| {
-        let expected = prefixes(count);
-        let expected: Vec<(&str, f64)> = expected.iter().map(|(name, value)| (name.as_str(), *value)).collect();
-        wait(&format!("{count} prefixes"), || of_speakers(rig), |all| all.iter().all(|one| has(one, &expected)))
-            .map(drop)
-    };
-    let in_use = |count: f64| {
-        [
-            ("metallb_allocator_addresses_total{pool=\"routed\"}", peering.size),
-            ("metallb_allocator_addresses_in_use_total{pool=\"routed\"}", count),
-        ]
-    };
-    shows(0.0)?;
-    wait("an empty pool", || of_controller(rig), |found| has(found, &in_use(0.0)))?;
-    rig.service("web", &format!("ipFamilyPolicy: SingleStack, ipFamilies: [{family}], "))?;
-    let pods: Vec<_> = rig.pods.iter().collect();
-    rig.cluster.endpoints(SHOP, "web", &pods)?;
-    shows(1.0)?;
-    wait("a pool in use", || of_controller(rig), |found| has(found, &in_use(1.0)))?;
-    let at_least_one = |series: &Series| {
-        let names = [
-            "metallb_bgp_updates_total",
-            "metallb_bgp_opens_sent",
-            "metallb_bgp_opens_received",
-            "metallb_bgp_updates_total_received",
-            "metallb_bgp_keepalives_sent",
-            "metallb_bgp_keepalives_received",
-            "metallb_bgp_total_sent",
-            "metallb_bgp_total_received",
-        ];
-        let announced = series.keys().any(|name| {
-            name.starts_with("metallb_speaker_announced{")
-                && name.contains("protocol=\"bgp\"")
-                && name.contains("service=\"shop/web\"")
-        });
-        announced && names.iter().all(|name| series.get(&of_peer(name)).is_some_and(|count| *count >= 1.0))
-    };
-    wait("messages in both directions", || of_speakers(rig), |all| all.iter().all(at_least_one))?;
-    rig.delete_ours("bgppeer", "tor")?;
-    let gone = |all: &Vec<Series>| all.iter().all(|one| !one.keys().any(|name| name.contains(&label)));
-    wait("the series of the peer to be gone", || of_speakers(rig), gone).map(drop)
 }
 
 // [MT-04], [CFG-10], [MET-10], [MET-11]

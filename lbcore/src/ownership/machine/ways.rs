@@ -44,7 +44,7 @@ impl Ownership {
         let chosen = match to {
             Destination::Unicast(mac) => self.last_heard_by(index, mac),
             Destination::Group | Destination::Broadcast => {
-                let needs_all = link.settled_at > now || !self.all_are_heard_by(now, index, serving.keys());
+                let needs_all = link.settled_at > now || !self.all_are_heard_by(now, index, &serving.keys());
                 (!needs_all).then(|| self.take_turn(index, to))
             }
         };
@@ -66,7 +66,7 @@ impl Ownership {
         &self,
         now: Timestamp,
         index: LinkIndex,
-        families: impl Iterator<Item = &'a IpFamily> + Clone,
+        families: &(impl Iterator<Item = &'a IpFamily> + Clone),
     ) -> bool {
         let timeout = self.timeout();
         let is_recent = |at: Timestamp, within: Duration| now.since(at) < within;
