@@ -377,7 +377,9 @@ impl Planner {
             account.is_releasing = desired == Desired::Nothing && *written != desired;
             return None;
         }
-        if desired.is_said_by(&account.seen) {
+        // Where an earlier write was not answered, a write that changes nothing finds out whether it was carried out.
+        let is_certain = account.assumed().is_none_or(|assumed| assumed.sent.is_empty());
+        if is_certain && desired.is_said_by(&account.seen) {
             account.assumed = None;
             account.is_releasing = false;
             return None;

@@ -199,6 +199,24 @@ fn who_waits_is_served_when_the_status_that_names_the_address_is_rewritten_and_n
     assert_eq!(writes(&mut planner, 201), [("waits".to_owned(), vec![address("192.0.2.0")])]);
 }
 
+// [CTRL-28], [ARCH-2]
+#[test]
+fn an_address_that_was_perhaps_written_is_given_to_nobody_else() {
+    let mut planner = with_pool("192.0.2.0-192.0.2.0");
+    planner.handle_service(&key("a"), Some(&service("a", 1, |_| {})));
+    let (first, _) = drain(&mut planner, at(0));
+    planner.handle_written(at(1), &first[0], Err(Failing::Server));
+    planner.handle_pools([]).unwrap();
+    planner.handle_service(&key("b"), Some(&service("b", 1, |_| {})));
+    let (asking, _) = drain(&mut planner, at(1_000));
+    assert_eq!((asking.len(), asking[0].key.name(), asking[0].desired.addresses().len()), (1, "a", 0));
+    planner.handle_pools([pool("p", "192.0.2.0-192.0.2.0")]).unwrap();
+    assert_eq!(writes(&mut planner, 1_001), [], "it may stand in the status of the first");
+    planner.handle_written(at(1_002), &asking[0], Err(Failing::Conflict));
+    planner.handle_service(&key("a"), Some(&service("a", 2, recorded("192.0.2.0", "p"))));
+    assert_eq!(writes(&mut planner, 1_003), []);
+}
+
 // [CEVT-20]
 #[test]
 fn a_reason_is_told_once_while_it_stands() {
