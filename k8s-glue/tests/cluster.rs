@@ -16,10 +16,6 @@ mod definitions;
 mod families;
 #[path = "cluster/rig.rs"]
 mod rig;
-#[path = "cluster/scrape.rs"]
-mod scrape;
-#[path = "cluster/series.rs"]
-mod series;
 #[path = "cluster/states.rs"]
 mod states;
 
@@ -35,7 +31,7 @@ fn main() -> ExitCode {
         Err(status) => return status,
     };
     rig::keep(binaries);
-    let scenarios = [definitions::ALL, assignment::ALL, families::ALL, states::ALL, series::ALL];
+    let scenarios = [definitions::ALL, assignment::ALL, families::ALL, states::ALL];
     let trials = scenarios
         .iter()
         .flat_map(|scenarios| scenarios.iter())

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use lab::cluster::{INSTALL_NAMESPACE, Plan, Pod, Program, Role, Roles};
-use lab::control_plane::{Binaries, Kubectl};
+use lab::control_plane::Binaries;
 use lab::{Cluster, wait_until};
 use serde_json::Value;
 
@@ -37,9 +37,8 @@ pub(crate) fn keep(binaries: Binaries) {
 pub(crate) struct Rig {
     pub(crate) controller: Role,
     pub(crate) speakers: Vec<Role>,
-    pub(crate) pods: Vec<Pod>,
-    /// An account that may read metrics.
-    pub(crate) scraper: Kubectl,
+    /// They serve as long as this lives.
+    _pods: Vec<Pod>,
     pub(crate) cluster: Cluster,
 }
 
@@ -64,10 +63,9 @@ impl Rig {
         for namespace in [SHOP, OTHER] {
             cluster.apply(&format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {namespace}}}}}"))?;
         }
-        let scraper = make_scraper(&cluster)?;
         let pods = cluster.nodes().iter().map(|node| node.pod(&format!("web-{}", node.name())));
         let pods = pods.collect::<Result<_, _>>()?;
-        Ok(Self { controller, speakers, pods, scraper, cluster })
+        Ok(Self { controller, speakers, _pods: pods, cluster })
     }
 
     fn clear(&self) -> Checked {
@@ -203,16 +201,6 @@ impl Rig {
         };
         Ok(items.iter().map(row).collect())
     }
-}
-
-/// An account bound to the cluster role of `deploy/`.
-fn make_scraper(cluster: &Cluster) -> Result<Kubectl, Box<dyn Error>> {
-    cluster.apply(
-        "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: scraper, namespace: shop}\n---\napiVersion: rbac.authorization.k8s.io/v1\nkind: \
-         ClusterRoleBinding\nmetadata: {name: scraper}\nroleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: \
-         metallb-metrics-reader}\nsubjects: [{kind: ServiceAccount, name: scraper, namespace: shop}]\n",
-    )?;
-    Ok(cluster.plane().service_account(SHOP, "scraper")?)
 }
 
 pub(crate) fn check(holds: bool, what: impl Into<String>) -> Checked {

@@ -205,10 +205,9 @@ impl Node {
     fn families(&self, stack: Stack) -> &'static [IpFamily] {
         match stack {
             Stack::V4 => &[IpFamily::V4],
-            Stack::Dual => &[IpFamily::V4, IpFamily::V6],
-            // The first node is one that knows ARP alone.
+            // The first node of a mixed segment is one that knows ARP alone.
             Stack::Mixed if self.number == 0 => &[IpFamily::V4],
-            Stack::Mixed => &[IpFamily::V4, IpFamily::V6],
+            Stack::Dual | Stack::Mixed => &[IpFamily::V4, IpFamily::V6],
         }
     }
 
