@@ -44,6 +44,8 @@ fn main() -> ExitCode {
     let trials = vec![
         trial("requests_and_probes_are_answered_octet_by_octet", requests_and_probes_are_answered),
         trial("a_claim_is_followed_by_its_burst", a_claim_is_followed_by_its_burst),
+        trial("an_interval_announces_again_after_the_burst", an_interval_announces_again),
+        trial("a_changed_hardware_address_is_announced", a_changed_hardware_address_is_announced),
         trial("a_kernel_resolves_an_address_that_no_host_has", a_kernel_resolves_an_address),
         trial("an_excluded_link_is_silent", an_excluded_link_is_silent),
         trial("a_link_that_was_down_is_announced_on_again", a_link_that_was_down_is_announced_on_again),
@@ -182,6 +184,47 @@ fn a_claim_is_followed_by_its_burst() -> Checked {
         check(!early && after < Duration::from_millis(due + 300), format!("{after:?} instead of {due} ms"))?;
     }
     Ok(())
+}
+
+// [D162-7]
+fn an_interval_announces_again() -> Checked {
+    let site = Site::new("interval", 1)?;
+    let mut announcer = announcer::start_with_interval(site.node(0)?, 400)?;
+    announcer.wait_for("active", SOON)?;
+    // Seven pairs of the burst, the last at 4.4 s, then one each 0.4 s.
+    let starts = wait_until(SOON + SOON, "rounds after the burst", || {
+        let sent = site.sent("n1").ok()?;
+        let ours: Vec<Moment> = sent.iter().filter(|(_, packet)| packet.sender == VIP).map(|(at, _)| *at).collect();
+        (ours.len() >= 20).then(|| ours.into_iter().step_by(2).collect::<Vec<_>>())
+    })?;
+    for pair in starts.get(6..).ok_or("too few")?.windows(2) {
+        let [before, after] = pair else { continue };
+        let spacing = after.since(*before);
+        check(spacing > Duration::from_millis(350) && spacing < Duration::from_millis(800), format!("{spacing:?}"))?;
+    }
+    Ok(())
+}
+
+// [L2-27]
+fn a_changed_hardware_address_is_announced() -> Checked {
+    let site = Site::new("hardware", 1)?;
+    let _announcers = site.start()?;
+    wait_until(SOON, "the end of the burst", || {
+        let sent = site.sent("n1").ok()?;
+        (sent.iter().filter(|(_, packet)| packet.sender == VIP).count() >= 14).then_some(())
+    })?;
+    let changed = Hardware([0x02, 0x1a, 0xb0, 0x77, 0, 1]);
+    let begun = Moment::now();
+    site.node(0)?.set_hardware("eth0", changed)?;
+    let told = wait_until(SOON, "a burst with the new hardware address", || {
+        let sent = site.sent("n1").ok()?;
+        sent.into_iter().find(|(at, packet)| *at > begun && packet.sender == VIP).map(|(_, packet)| packet)
+    })?;
+    check(told.sender_hardware == changed && told.frame_source == changed, format!("{told:?}"))?;
+    let asked = Moment::now();
+    let _prober = site.probe(CLIENT)?;
+    let reply = reply_of(&site, "n1", asked)?;
+    check(reply.sender_hardware == changed, format!("{reply:?}"))
 }
 
 // [L2-24]: nothing configures the address, a client's kernel finds it nevertheless.

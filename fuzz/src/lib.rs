@@ -4,6 +4,7 @@
 //! A target fails by panicking: in the code under test, or because something that must hold of every input did not.
 
 mod bgp;
+mod ndp;
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use lbcore::service::NodeName;
 use lbcore::time::Timestamp;
 
 pub use bgp::{bgp_notification, bgp_open, bgp_route_refresh, bgp_session, bgp_stream, bgp_update};
+pub use ndp::ndp_frame;
 
 const LINK: LinkIndex = LinkIndex::new(2);
 const MAC: MacAddr = MacAddr::new([2, 0, 0, 0, 0, 1]);
@@ -119,6 +121,11 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn the_corpus_of_ndp_frames_runs_through() {
+        replay("ndp_frame", ndp_frame);
+    }
+
+    #[test]
     fn the_corpus_of_member_frames_runs_through() {
         replay("member_frame", member_frame);
     }
@@ -131,6 +138,11 @@ pub(crate) mod tests {
             .map(|octets| format!("{:?}", responder().handle_frame(NOW, LINK, octets).verdict))
             .collect();
         for kind in ["Reply(", "Member {", "NotRequest", "NotAnnounced", "Truncated", "HopLimit"] {
+            assert!(verdicts.iter().any(|verdict| verdict.contains(kind)), "no input leads to {kind}");
+        }
+        let verdicts: Vec<String> = inputs("ndp_frame").iter().map(|octets| ndp::verdict(octets)).collect();
+        let kinds = ["Reply(", "Member {", "NotSolicitation", "NotAnnounced", "Truncated", "HopLimit", "Option", "IcmpType"];
+        for kind in kinds {
             assert!(verdicts.iter().any(|verdict| verdict.contains(kind)), "no input leads to {kind}");
         }
         let bodies: Vec<String> = inputs("member_frame")

@@ -70,7 +70,7 @@ fn is_supported(
         return true;
     }
     let is_link = matches!(announcement.reach, Reach::Link(_));
-    let what = if is_link { "IPv6 addresses on links" } else { "BGP routes" };
+    let what = if is_link { "nets on links" } else { "BGP routes" };
     if said.insert(what) {
         tracing::warn!(prefix = %announcement.prefix, "{what} are not announced by this process; they are left out");
     }

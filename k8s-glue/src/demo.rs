@@ -237,7 +237,7 @@ struct Stage {
     // Clients first: they end before the hosts they are in.
     kept: Client,
     cleared: Client,
-    _prober: lab::Prober,
+    _probers: Vec<lab::Prober>,
     site: Site,
     address: Ipv4Addr,
     table: Vec<(String, Ipv4Addr)>,
@@ -247,7 +247,8 @@ impl Stage {
     fn build(out: &mut Narrator) -> Result<Self, DemoError> {
         let program: PathBuf =
             std::env::current_exe().map_err(|source| DemoError::file("finding this program", source))?;
-        let mut site = Site::build(&site::Plan { program: &program, nodes: &NODES, services: &SERVICES })?;
+        let mut site =
+            Site::build(&site::Plan { program: &program, nodes: &NODES, services: &SERVICES, stack: site::Stack::V4 })?;
         let (kept, cleared) = (site.guest("remembers")?, site.guest("forgets")?);
         out.say(
             "Three nodes (n1, n2, n3) run `ferrule run` and an HTTP server each; two clients share their segment.",
@@ -263,7 +264,7 @@ impl Stage {
             return Err(DemoError::Unserved { what: format!("{WATCHED} got no IPv4 address"), logs: site.logs() });
         };
         let addresses: Vec<Ipv4Addr> = table.iter().map(|(_, address)| *address).collect();
-        let prober = site.probe(&addresses)?;
+        let probers = site.probe(&addresses)?;
         let target = SocketAddr::from((address, 80));
         let served = wait_until(START_WITHIN, "the first page", || {
             lab::http::get_from(&kept, target, Duration::from_millis(300)).ok()
@@ -275,7 +276,7 @@ impl Stage {
         }
         let kept = Client::start("remembers", &kept, target, Memory::Kept)?;
         let cleared = Client::start("forgets", &cleared, target, Memory::Cleared)?;
-        let stage = Self { kept, cleared, _prober: prober, site, address, table };
+        let stage = Self { kept, cleared, _probers: probers, site, address, table };
         stage.settle(Moment::now(), "")?;
         Ok(stage)
     }

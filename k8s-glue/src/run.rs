@@ -93,9 +93,9 @@ pub enum RunError {
     /// The kernel refused a link, an address or a setting.
     #[error("{0}")]
     Kernel(String),
-    /// ARP could not be started.
-    #[error("ARP cannot be announced")]
-    Arp(#[from] announce_arp::io::StartError),
+    /// ARP or NDP could not be started.
+    #[error("addresses cannot be announced on the segment")]
+    Segment(#[from] announce_arp::io::StartError),
     /// A checked configuration has pools that the allocator refuses: a fault of our own.
     #[error("the checked pools are refused by the allocator")]
     Pools(#[from] PoolsError),

@@ -1,19 +1,22 @@
 //! The faults of a segment against the real daemon, judged from every frame: at most one node answers for an address, outside a
 //! hand-over of 100 ms ([OWN-1]), and an address without its owner has another in under a second ([OWN-2]).
 //!
-//! Each fault is tried with five seeds, which choose the victim and the moment. `FERRULE_FAULT_SEEDS=20` tries more. A failure prints
+//! Faults called `dual_` have Services of both families: each pair of addresses is judged as one, so that a Service that splits over two
+//! nodes is two owners.
+//!
+//! Each fault is tried with five seeds, dual-stack ones with three, which choose the victim and the moment. `FERRULE_FAULT_SEEDS=20` tries more. A failure prints
 //! the seed, the verdict and what the daemons said, and leaves a capture file.
 
 use std::error::Error;
 use std::fs;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::thread;
 use std::time::Duration;
 
 use k8s_glue::demo::LINK;
-use k8s_glue::demo::site::{FIRST_ADDRESS, Plan, Site};
+use k8s_glue::demo::site::{FIRST_ADDRESS, FIRST_ADDRESS6, Plan, Site, Stack, is_member_frame};
 use lab::judge::{HAND_OVER_LIMIT, Overlap};
 use lab::{Fault, Judge, Moment, Prober, wait_until};
 use lbcore::rng::Rng;
@@ -34,6 +37,9 @@ const START_WITHIN: Duration = Duration::from_secs(20);
 /// Traffic before the fault, and after the last change.
 const CALM: Duration = Duration::from_millis(500);
 
+/// Dual-stack faults take more of a laboratory's time.
+const DUAL_SEEDS: u64 = 3;
+
 /// Several laboratories run at once: they mostly wait.
 const LABORATORIES: usize = 5;
 
@@ -45,7 +51,7 @@ fn main() -> ExitCode {
     if let Err(status) = lab::privilege::enter_for_tests("faults") {
         return status;
     }
-    let faults: [(&str, Attempted); 17] = [
+    let faults: [(&str, Attempted); 24] = [
         ("a_killed_daemon_is_replaced_within_a_second", killed),
         ("a_daemon_killed_and_restarted_within_300_ms_answers_on_no_old_word", killed_and_restarted),
         ("a_daemon_stopped_for_3_s_answers_nothing_when_it_goes_on", stopped),
@@ -63,10 +69,19 @@ fn main() -> ExitCode {
         ("an_address_that_a_stranger_holds_is_withheld_until_it_goes", stranger_first),
         ("a_stranger_that_comes_later_drives_nobody_out", stranger_later),
         ("a_kernel_that_answers_for_a_dead_daemon_would_be_seen", kernel_that_answers),
+        ("dual_a_killed_daemon_is_replaced_within_a_second", killed),
+        ("dual_a_daemon_stopped_for_3_s_answers_nothing_when_it_goes_on", stopped),
+        ("dual_a_link_cut_and_healed_leaves_one_owner", link_cut),
+        ("dual_an_owner_that_is_not_heard_is_replaced", mute),
+        ("dual_an_owner_that_hears_nothing_leaves_one_owner", deaf),
+        ("dual_several_daemons_started_at_once_agree", started_at_once),
+        ("dual_a_planned_move_loses_no_question", planned_move),
     ];
-    let seeds = std::env::var("FERRULE_FAULT_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(5);
+    let seeds: Option<u64> = std::env::var("FERRULE_FAULT_SEEDS").ok().and_then(|text| text.parse().ok());
     let trials = faults.iter().flat_map(|&(name, fault)| {
-        (1..=seeds).map(move |seed| Trial::test(format!("{name}::seed_{seed}"), move || attempt(name, seed, fault)))
+        let usual = if name.starts_with("dual") { DUAL_SEEDS } else { 5 };
+        (1..=seeds.unwrap_or(usual))
+            .map(move |seed| Trial::test(format!("{name}::seed_{seed}"), move || attempt(name, seed, fault)))
     });
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(LABORATORIES);
@@ -75,16 +90,20 @@ fn main() -> ExitCode {
 
 /// One laboratory with running daemons, and what is known of it.
 struct Scene {
-    // Ends before the hosts it is in.
-    _prober: Prober,
+    // They end before the hosts they are in.
+    _probers: Vec<Prober>,
     site: Site,
     random: Rng,
-    addresses: Vec<Ipv4Addr>,
+    addresses: Vec<IpAddr>,
+    /// Addresses of one Service.
+    pairs: Vec<(IpAddr, IpAddr)>,
 }
 
 fn attempt(name: &str, seed: u64, fault: Attempted) -> Result<(), Failed> {
-    let nodes: &[&str] = if name.starts_with("several") { &FIVE } else { &THREE };
-    let mut scene = Scene::build(seed, nodes, name.contains("stranger_holds")).map_err(|error| error.to_string())?;
+    let nodes: &[&str] = if name.contains("several") { &FIVE } else { &THREE };
+    let stack = if name.starts_with("dual") { Stack::Dual } else { Stack::V4 };
+    let stranger = name.contains("stranger_holds");
+    let mut scene = Scene::build(seed, nodes, stack, stranger).map_err(|error| error.to_string())?;
     fault(&mut scene).map_err(|error| {
         let file = std::env::temp_dir().join(format!("ferrule-fault-{name}-{seed}.pcap"));
         let written = scene.site.capture().write_pcap(&file);
@@ -95,12 +114,19 @@ fn attempt(name: &str, seed: u64, fault: Attempted) -> Result<(), Failed> {
 
 impl Scene {
     /// Starts the daemons within 50 ms of each other and waits until they agree and every address has an owner.
-    fn build(seed: u64, nodes: &[&str], stranger: bool) -> Result<Self, Box<dyn Error>> {
+    fn build(seed: u64, nodes: &[&str], stack: Stack, stranger: bool) -> Result<Self, Box<dyn Error>> {
         let program = Path::new(env!("CARGO_BIN_EXE_ferrule"));
-        let mut site = Site::build(&Plan { program, nodes, services: &SERVICES })?;
+        let mut site = Site::build(&Plan { program, nodes, services: &SERVICES, stack })?;
         let mut random = Rng::new(seed);
-        let addresses: Vec<Ipv4Addr> = (0..SERVICES.len()).filter_map(nth_address).collect();
-        let prober = site.probe(&addresses)?;
+        let families = if stack == Stack::Dual {
+            &[IpAddr::V4(FIRST_ADDRESS), IpAddr::V6(FIRST_ADDRESS6)][..]
+        } else {
+            &[IpAddr::V4(FIRST_ADDRESS)]
+        };
+        let numbers = 0..u32::try_from(SERVICES.len())?;
+        let addresses: Vec<IpAddr> =
+            families.iter().flat_map(|first| numbers.clone().map(|number| nth_address(*first, number))).collect();
+        let probers = site.probe(&addresses)?;
         if stranger {
             site.guest("stranger")?.address(LINK, &format!("{FIRST_ADDRESS}/32"))?;
         }
@@ -109,7 +135,7 @@ impl Scene {
             thread::sleep(Duration::from_millis(random.below(50)));
             site.start_daemon(name)?;
         }
-        let mut scene = Self { _prober: prober, site, random, addresses };
+        let mut scene = Self { _probers: probers, site, random, addresses, pairs: Vec::new() };
         for name in nodes {
             scene.site.wait_until_member(name, started)?;
         }
@@ -118,12 +144,28 @@ impl Scene {
             scene.addresses.iter().all(|address| !judge.answers(*address).is_empty()).then_some(())
         });
         served.map_err(|error| format!("{error}\n{}", scene.site.logs()))?;
+        scene.pairs = scene.recorded_pairs(nodes)?;
         thread::sleep(CALM);
         Ok(scene)
     }
 
+    /// The two addresses of each dual-stack Service, as the first node has them on disk.
+    fn recorded_pairs(&self, nodes: &[&str]) -> Result<Vec<(IpAddr, IpAddr)>, Box<dyn Error>> {
+        let recorded = self.site.allocations(nodes.first().ok_or("no node")?)?;
+        let pair = |addresses: Vec<IpAddr>| match addresses.as_slice() {
+            [first, second] => Some((*first, *second)),
+            _ => None,
+        };
+        Ok(recorded.into_values().filter_map(|record| pair(record.addresses)).collect())
+    }
+
+    /// What the wire says, the addresses of one Service being one.
+    fn judge(&self) -> Result<Judge, Box<dyn Error>> {
+        Ok(self.site.judge()?.as_one(&self.pairs))
+    }
+
     /// An address by the seed, the node that owns it, after a wait anywhere in two heartbeats.
-    fn victim(&mut self) -> Result<(Ipv4Addr, String), Box<dyn Error>> {
+    fn victim(&mut self) -> Result<(IpAddr, String), Box<dyn Error>> {
         let count = u64::try_from(self.addresses.len())?;
         let number = usize::try_from(self.random.below(count))?;
         let address = *self.addresses.get(number).ok_or("no addresses")?;
@@ -138,13 +180,13 @@ impl Scene {
 
     /// No two nodes answered for one address outside a hand-over, from the very first frame on.
     fn one_owner(&self) -> Checked {
-        none(&self.site.judge()?.violations(HAND_OVER_LIMIT))
+        none(&self.judge()?.violations(HAND_OVER_LIMIT))
     }
 
     /// As [`Scene::one_owner`], but two that could not hear each other before a heal may need a moment to settle after it.
     fn one_owner_but_for(&self, healed: Moment, settle: Duration) -> Checked {
         // Apart: a move shortly before the heal and the return of the old owner after it are not one contention.
-        let judge = self.site.judge()?;
+        let judge = self.judge()?;
         none(&judge.until(healed).violations(HAND_OVER_LIMIT))?;
         let unsettled = |overlap: &Overlap| overlap.until.since(healed) > settle;
         let later = judge.since(healed).violations(HAND_OVER_LIMIT);
@@ -168,6 +210,10 @@ impl Scene {
             let owners = judge.tenures(*address);
             check(owners.len() == 1, || format!("in the end {address} is answered by {owners:?}"))?;
         }
+        for (first, second) in &self.pairs {
+            let owner = |address: &IpAddr| judge.tenures(*address).pop().map(|tenure| tenure.host);
+            check(owner(first) == owner(second), || format!("{first} and {second} are with two nodes"))?;
+        }
         Ok(())
     }
 
@@ -184,8 +230,11 @@ impl Scene {
     }
 }
 
-fn nth_address(number: usize) -> Option<Ipv4Addr> {
-    Some(Ipv4Addr::from_bits(FIRST_ADDRESS.to_bits() + u32::try_from(number).ok()?))
+fn nth_address(first: IpAddr, number: u32) -> IpAddr {
+    match first {
+        IpAddr::V4(first) => Ipv4Addr::from_bits(first.to_bits() + number).into(),
+        IpAddr::V6(first) => Ipv6Addr::from_bits(first.to_bits() + u128::from(number)).into(),
+    }
 }
 
 fn check(holds: bool, what: impl FnOnce() -> String) -> Checked {
@@ -239,6 +288,16 @@ fn stopped(scene: &mut Scene) -> Checked {
     scene.served_by_one()
 }
 
+// [OWN-1] [OWN-35]
+fn planned_move(scene: &mut Scene) -> Checked {
+    let (_, owner) = scene.victim()?;
+    let at = scene.site.stop_daemon(&owner)?;
+    Scene::wait(2.0);
+    scene.one_owner()?;
+    scene.answered(at, UNDISTURBED)?;
+    scene.served_by_one()
+}
+
 /// A fault at the owner of an address: whose, when it began and when it was healed.
 struct Spell {
     owner: String,
@@ -289,13 +348,13 @@ fn mute(scene: &mut Scene) -> Checked {
 fn deaf(scene: &mut Scene) -> Checked {
     let Spell { owner, began, healed } = fault_for(1.8, scene, Fault::TowardHost)?;
     let judge = scene.site.judge()?.until(healed);
-    none(&judge.without(&owner).violations(HAND_OVER_LIMIT))?;
+    none(&scene.judge()?.until(healed).without(&owner).violations(HAND_OVER_LIMIT))?;
     for address in &scene.addresses {
         let was_its_own = judge.owner_at(*address, began).is_some_and(|before| *before == *owner);
         let taken = judge.answers(*address).iter().find(|answer| answer.at > began && *answer.host == *owner);
         check(was_its_own || taken.is_none(), || format!("the deaf {owner} took {address} from another: {taken:?}"))?;
     }
-    let later = scene.site.judge()?.since(healed).violations(HAND_OVER_LIMIT);
+    let later = scene.judge()?.since(healed).violations(HAND_OVER_LIMIT);
     none(&later.into_iter().filter(|overlap| overlap.until.since(healed) > SETTLE_LIMIT).collect::<Vec<_>>())?;
     scene.served_by_one()
 }
@@ -401,13 +460,12 @@ fn wrong_key(scene: &mut Scene) -> Checked {
 fn replayed(scene: &mut Scene) -> Checked {
     let (_, owner) = scene.victim()?;
     let stranger = scene.site.guest("stranger")?;
-    let group = |octets: &[u8]| octets.starts_with(&[0x01, 0x00, 0x5e, 0x00, 0x00, 0xfe]);
     let old: Vec<Vec<u8>> = scene
         .site
         .capture()
         .frames()?
         .into_iter()
-        .filter(|frame| *frame.host == *owner && group(&frame.octets))
+        .filter(|frame| *frame.host == *owner && is_member_frame(&frame.octets))
         .map(|frame| frame.octets)
         .collect();
     check(old.len() >= 10, || format!("only {} member frames of {owner} were seen", old.len()))?;

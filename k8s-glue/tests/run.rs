@@ -1,12 +1,15 @@
 //! `ferrule run` in real namespaces: the binary as a user starts it, killed, restarted, edited under its feet.
 //!
-//! `rig` builds hosts and daemons, `single` holds what one daemon promises, `several` what three do together.
+//! `rig` builds hosts and daemons, `single` holds what one daemon promises, `families` the same of
+//! IPv6, `several` what three do together.
 
 #![expect(
     clippy::indexing_slicing,
     reason = "a test without the standard harness, to which clippy.toml's exceptions do not reach"
 )]
 
+#[path = "run/families.rs"]
+mod families;
 #[path = "run/rig.rs"]
 mod rig;
 #[path = "run/routes.rs"]
@@ -48,6 +51,9 @@ fn main() -> ExitCode {
         trial("kills_at_any_moment_change_no_recorded_address", single::kills_change_no_recorded_address),
         trial("a_router_sees_a_service_come_and_go", routes::a_router_sees_a_service_come_and_go),
         trial("a_wrong_password_costs_the_route_alone", routes::a_wrong_password_costs_the_route_alone),
+        trial("curl_reaches_both_addresses_of_a_dual_stack_service", families::curl_reaches_both_addresses),
+        trial("a_kernel_never_answers_for_an_ipv6_address_by_itself", families::a_kernel_never_answers),
+        trial("a_host_without_ipv6_announces_ipv4_as_ever", families::a_host_without_ipv6),
         trial("only_the_owner_holds_the_address", several::only_the_owner_holds_the_address),
         trial(
             "of_two_nodes_the_survivor_serves_a_client_that_does_not_ask_anew",

@@ -67,6 +67,8 @@ impl Mute {
 impl Segment {
     pub(crate) fn new(name: &str, number: u8, hosts: &[&Host]) -> Result<Self> {
         let switch = Host::new("switch")?;
+        // A switch says nothing by itself: what it sent would reach hosts that no other host's frames reach.
+        switch.sysctl("net.ipv6.conf.default.disable_ipv6", "1")?;
         {
             let mut netlink = switch.netlink();
             netlink.add_bridge(BRIDGE)?;
@@ -196,6 +198,9 @@ impl Segment {
     /// # Errors
     /// What the kernel refused.
     pub fn snoop(&self) -> Result<()> {
+        // A querier asks from an address of its own.
+        self.switch.sysctl("net.ipv6.conf.bridge.accept_dad", "0")?;
+        self.switch.sysctl("net.ipv6.conf.bridge.disable_ipv6", "0")?;
         let mut netlink = self.switch.netlink();
         let bridge = netlink.index_of(BRIDGE)?;
         netlink.snoop(bridge)

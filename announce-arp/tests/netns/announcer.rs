@@ -32,6 +32,9 @@ const NODE: &str = "ARP_TEST_NODE";
 /// Holds the expression of links to exclude.
 const EXCLUDE: &str = "ARP_TEST_EXCLUDE";
 
+/// Holds the interval of periodic announcements in milliseconds, where there is one.
+const INTERVAL: &str = "ARP_TEST_INTERVAL";
+
 /// The address that every announcer stands for.
 pub(crate) const VIP: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 100);
 
@@ -41,6 +44,13 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 pub(crate) fn start(host: &Host, exclude: &str) -> Result<Process, Box<dyn std::error::Error>> {
     let mut command = Command::new(PathBuf::from("/proc/self/exe").canonicalize()?);
     command.env(NODE, host.name()).env(EXCLUDE, exclude);
+    Ok(host.spawn(command)?)
+}
+
+/// The same with an announcement every so many milliseconds after the burst.
+pub(crate) fn start_with_interval(host: &Host, milliseconds: u64) -> Result<Process, Box<dyn std::error::Error>> {
+    let mut command = Command::new(PathBuf::from("/proc/self/exe").canonicalize()?);
+    command.env(NODE, host.name()).env(EXCLUDE, "").env(INTERVAL, milliseconds.to_string());
     Ok(host.spawn(command)?)
 }
 
@@ -63,7 +73,9 @@ async fn run(name: &str) -> Result<(), Failure> {
     let random = || RandomState::new().build_hasher().finish();
     let hub = Hub::new(HubConfig::new(NodeName::new(name)?, BootId(random())), now(), random());
     let exclude = Exclusion::new(std::env::var(EXCLUDE).ok().filter(|text| !text.is_empty()))?;
-    let announcer = ArpAnnouncer::start(ArpConfig { exclude, ..ArpConfig::new(hub)? })?;
+    let interval = std::env::var(INTERVAL).ok().and_then(|text| text.parse().ok()).map(Duration::from_millis);
+    let config = ArpConfig { exclude, gratuitous_interval: interval, ..ArpConfig::new(hub)? };
+    let announcer = ArpAnnouncer::start(config)?;
     let reach = LinkReach {
         group: GroupKey(VIP.into()),
         election_key: VIP.into(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read as _};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -14,11 +14,32 @@ use lbcore::service::ServiceKey;
 use super::{DemoError, LINK};
 use crate::state::{self, RecordedService};
 
-/// Group of the member frames, as the Ethernet address of 224.0.0.254.
-const MEMBER_GROUP: [u8; 6] = [0x01, 0x00, 0x5e, 0x00, 0x00, 0xfe];
+/// Groups of the member frames, as the Ethernet addresses of 224.0.0.254 and ff02::114.
+const MEMBER_GROUPS: [[u8; 6]; 2] = [[0x01, 0x00, 0x5e, 0x00, 0x00, 0xfe], [0x33, 0x33, 0x00, 0x00, 0x01, 0x14]];
 
 /// First of the addresses that the pool has.
 pub const FIRST_ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 50);
+
+/// First of the IPv6 addresses that the pool has, where there are any.
+pub const FIRST_ADDRESS6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x50, 0, 0, 0, 0, 0x50);
+
+/// The observer's own addresses.
+const OBSERVER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 5);
+const OBSERVER6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x50, 0, 0, 0, 0, 5);
+
+/// Families of the Services.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stack {
+    /// IPv4 alone.
+    V4,
+    /// An address of each family for each Service.
+    Dual,
+}
+
+/// Whether a frame is one of members, to their group.
+pub fn is_member_frame(octets: &[u8]) -> bool {
+    MEMBER_GROUPS.iter().any(|group| octets.starts_with(group))
+}
 
 /// What to build.
 #[derive(Clone, Debug)]
@@ -29,6 +50,8 @@ pub struct Plan<'a> {
     pub nodes: &'a [&'a str],
     /// Names of the Services, all in namespace `demo`; at most 50.
     pub services: &'a [&'a str],
+    /// Their families.
+    pub stack: Stack,
 }
 
 /// One node: a host, its daemon and its server.
@@ -79,6 +102,7 @@ pub struct Site {
     lab: Lab,
     guests: Vec<Host>,
     folder: Folder,
+    stack: Stack,
 }
 
 impl Site {
@@ -88,15 +112,20 @@ impl Site {
     /// What the kernel or the file system refused.
     pub fn build(plan: &Plan<'_>) -> Result<Self, DemoError> {
         let folder = Folder::make()?;
-        folder.write("objects/objects.yaml", &objects(plan.services))?;
+        folder.write("objects/objects.yaml", &objects(plan.services, plan.stack))?;
         folder.write("key", &random_key().map_err(|source| DemoError::file("reading /dev/urandom", source))?)?;
         let lab = Lab::new("site");
         let observer = lab.host("observer")?;
+        prepare(&observer, plan.stack)?;
         let segment = lab.segment("lan", &[&observer])?;
-        observer.address(LINK, "192.0.2.5/24")?;
+        observer.address(LINK, &format!("{OBSERVER}/24"))?;
+        if plan.stack == Stack::Dual {
+            observer.address(LINK, &format!("{OBSERVER6}/64"))?;
+        }
         let capture = Capture::start(&segment, Keep::ArpAndGroups)?;
         let program = plan.program.to_path_buf();
-        let mut site = Self { program, nodes: Vec::new(), segment, observer, capture, lab, guests: Vec::new(), folder };
+        let (nodes, guests, stack) = (Vec::new(), Vec::new(), plan.stack);
+        let mut site = Self { program, nodes, segment, observer, capture, lab, guests, folder, stack };
         for name in plan.nodes {
             let host = site.guest(name)?;
             let hardware = host.hardware(LINK)?;
@@ -111,6 +140,7 @@ impl Site {
     /// What the kernel refused.
     pub fn guest(&mut self, name: &str) -> Result<Host, DemoError> {
         let host = self.lab.host(name)?;
+        prepare(&host, self.stack)?;
         self.segment.join(&host)?;
         self.guests.push(host.clone());
         host.address(LINK, &format!("192.0.2.{}/24", 10 + self.guests.len()))?;
@@ -247,7 +277,7 @@ impl Site {
             let frames = self.capture.frames().ok()?;
             let heard = frames
                 .iter()
-                .filter(|frame| &*frame.host == name && frame.at > since && frame.octets.starts_with(&MEMBER_GROUP));
+                .filter(|frame| &*frame.host == name && frame.at > since && is_member_frame(&frame.octets));
             // Twice the timeout of 700 ms at one frame in 100 ms.
             (heard.count() >= 14).then_some(())
         });
@@ -266,12 +296,19 @@ impl Site {
         Ok(state::decode(&octets, &path)?.services)
     }
 
-    /// Lets the observer ask for these addresses 20 times a second each, so that the judge sees their owners.
+    /// Lets the observer ask for these addresses 20 times a second each, so that the judge sees their owners: a prober for each family
+    /// that is among them.
     ///
     /// # Errors
     /// What the kernel refused.
-    pub fn probe(&self, addresses: &[Ipv4Addr]) -> Result<Prober, DemoError> {
-        Ok(Prober::start(&self.observer, LINK, Ipv4Addr::new(192, 0, 2, 5), addresses, 20)?)
+    pub fn probe<A: Into<IpAddr> + Copy>(&self, addresses: &[A]) -> Result<Vec<Prober>, DemoError> {
+        let all: Vec<IpAddr> = addresses.iter().map(|address| (*address).into()).collect();
+        let families = [IpAddr::V4(OBSERVER), IpAddr::V6(OBSERVER6)].map(|sender| {
+            let asked = all.iter().filter(|address| address.is_ipv4() == sender.is_ipv4()).copied();
+            (sender, asked.collect::<Vec<IpAddr>>())
+        });
+        let asked = families.iter().filter(|(_, addresses)| !addresses.is_empty());
+        asked.map(|(sender, addresses)| Ok(Prober::start(&self.observer, LINK, *sender, addresses, 20)?)).collect()
     }
 
     /// The judge of everything captured so far, without what hosts say of their own addresses.
@@ -281,7 +318,7 @@ impl Site {
     pub fn judge(&self) -> Result<Judge, DemoError> {
         let frames = self.capture.frames()?;
         match self.capture.lost() {
-            0 => Ok(Judge::of(&frames).among(|address| address.is_ipv4() && address >= FIRST_ADDRESS)),
+            0 => Ok(Judge::of(&frames).among(is_of_a_pool)),
             frames => Err(DemoError::CaptureLost { frames }),
         }
     }
@@ -290,7 +327,7 @@ impl Site {
     ///
     /// # Errors
     /// As [`Site::judge`].
-    pub fn owner(&self, address: Ipv4Addr) -> Result<Option<String>, DemoError> {
+    pub fn owner(&self, address: impl Into<IpAddr>) -> Result<Option<String>, DemoError> {
         let now = Moment::now();
         let judge = self.judge()?;
         let last = judge.answers(address).last().filter(|answer| now.since(answer.at) < Duration::from_millis(500));
@@ -303,26 +340,55 @@ impl Site {
     }
 }
 
+/// Whether an address is one that Services get.
+fn is_of_a_pool(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address >= FIRST_ADDRESS,
+        IpAddr::V6(address) => address >= FIRST_ADDRESS6 && address.segments().starts_with(&[0x2001, 0xdb8, 0x50]),
+    }
+}
+
+/// Hosts of a site with IPv6 have had their link-local addresses for long: nobody waits for duplicate address detection.
+fn prepare(host: &Host, stack: Stack) -> Result<(), DemoError> {
+    match stack {
+        Stack::V4 => Ok(()),
+        Stack::Dual => Ok(host.sysctl("net.ipv6.conf.default.accept_dad", "0")?),
+    }
+}
+
 /// The objects of the site: one pool, one advertisement, and the Services.
-fn objects(services: &[&str]) -> String {
-    let pool = "\
+fn objects(services: &[&str], stack: Stack) -> String {
+    let further = match stack {
+        Stack::V4 => "",
+        Stack::Dual => ", \"2001:db8:50::50-2001:db8:50::99\"",
+    };
+    let pool = format!(
+        "\
 apiVersion: metallb.io/v1beta1
 kind: IPAddressPool
-metadata: { name: lan, namespace: metallb-system }
-spec: { addresses: [ 192.0.2.50-192.0.2.99 ] }
+metadata: {{ name: lan, namespace: metallb-system }}
+spec: {{ addresses: [ 192.0.2.50-192.0.2.99{further} ] }}
 ---
 apiVersion: metallb.io/v1beta1
 kind: L2Advertisement
-metadata: { name: lan, namespace: metallb-system }
-spec: { ipAddressPools: [ lan ] }
-";
+metadata: {{ name: lan, namespace: metallb-system }}
+spec: {{ ipAddressPools: [ lan ] }}
+"
+    );
     let service = |(name, last): (&&str, u16)| {
+        let families = match stack {
+            Stack::V4 => format!("clusterIP: 10.96.0.{last}"),
+            Stack::Dual => format!(
+                "clusterIP: 10.96.0.{last}, clusterIPs: [ 10.96.0.{last}, \"fd00:96::{last}\" ], \
+                 ipFamilies: [ IPv4, IPv6 ], ipFamilyPolicy: RequireDualStack"
+            ),
+        };
         format!(
             "---\napiVersion: v1\nkind: Service\nmetadata: {{ name: {name}, namespace: demo }}\n\
-             spec: {{ type: LoadBalancer, clusterIP: 10.96.0.{last}, ports: [ {{ port: 80, protocol: TCP }} ] }}\n"
+             spec: {{ type: LoadBalancer, {families}, ports: [ {{ port: 80, protocol: TCP }} ] }}\n"
         )
     };
-    std::iter::once(pool.to_owned()).chain(services.iter().zip(1..).map(service)).collect()
+    std::iter::once(pool).chain(services.iter().zip(1..).map(service)).collect()
 }
 
 /// 32 random octets as hexadecimal text.

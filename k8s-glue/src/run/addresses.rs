@@ -12,8 +12,9 @@
 //! Everything goes by rtnetlink; no program is called. What somebody else removes is put back.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use announce_arp::io::HOLDER_LINK;
@@ -21,7 +22,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
 use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
 use rtnetlink::packet_route::RouteNetlinkMessage;
-use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage, AddressScope};
+use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, AddressScope, CacheInfo};
 use rtnetlink::packet_route::link::{InfoKind, LinkAttribute, LinkInfo, LinkLayerType, LinkMessage};
 use rtnetlink::{AddressMessageBuilder, Handle, LinkBridge, LinkDummy, MulticastGroup};
 use thiserror::Error;
@@ -29,6 +30,8 @@ use tokio::time::{sleep, timeout};
 
 use super::settings::LinkName;
 
+/// Where the kernel may have been told to leave IPv6 off new links.
+const IPV6_DISABLED: &str = "/proc/sys/net/ipv6/conf/ferrule0/disable_ipv6";
 /// Addresses that are added or removed without waiting for one another.
 const IN_FLIGHT: usize = 64;
 /// The kernel answers at once; a longer silence is a lost answer.
@@ -114,7 +117,7 @@ pub(crate) struct Holder {
     index: u32,
     /// What each announcer wants on the link, by its name.
     wanted: BTreeMap<&'static str, BTreeSet<IpAddr>>,
-    held: BTreeSet<Ipv4Addr>,
+    held: BTreeSet<IpAddr>,
 }
 
 impl Holder {
@@ -155,21 +158,12 @@ impl Holder {
         Ok(links)
     }
 
-    /// Has just these addresses of one announcer on the link from now on, beside those of the others; IPv6 addresses are passed over.
-    /// Returns what could not be done.
+    /// Has just these addresses of one announcer on the link from now on, beside those of the others. Returns what could not be done.
     pub(crate) async fn hold(&mut self, announcer: &'static str, wanted: BTreeSet<IpAddr>) -> Vec<AddressError> {
         self.wanted.insert(announcer, wanted);
-        let wanted: BTreeSet<Ipv4Addr> = self
-            .wanted
-            .values()
-            .flatten()
-            .filter_map(|address| match address {
-                IpAddr::V4(v4) => Some(*v4),
-                IpAddr::V6(_) => None,
-            })
-            .collect();
-        let removed: Vec<Ipv4Addr> = self.held.difference(&wanted).copied().collect();
-        let added: Vec<Ipv4Addr> = wanted.difference(&self.held).copied().collect();
+        let wanted: BTreeSet<IpAddr> = self.wanted.values().flatten().copied().collect();
+        let removed: Vec<IpAddr> = self.held.difference(&wanted).copied().collect();
+        let added: Vec<IpAddr> = wanted.difference(&self.held).copied().collect();
         // Removed first: an address of another owner must not swallow local traffic longer than need be.
         let gone = self.in_parallel(removed, Step::Remove).await;
         let here = self.in_parallel(added, Step::Add).await;
@@ -195,11 +189,7 @@ impl Holder {
         errors
     }
 
-    async fn in_parallel(
-        &self,
-        addresses: Vec<Ipv4Addr>,
-        step: Step,
-    ) -> Vec<(Ipv4Addr, Step, Result<(), AddressError>)> {
+    async fn in_parallel(&self, addresses: Vec<IpAddr>, step: Step) -> Vec<(IpAddr, Step, Result<(), AddressError>)> {
         let work = addresses.into_iter().map(|address| {
             let (handle, index) = (self.handle.clone(), self.index);
             async move {
@@ -221,7 +211,7 @@ impl Holder {
             None => self.index = make(&self.handle).await?,
         }
         let present = present(&self.handle, self.index).await?;
-        let missing: Vec<Ipv4Addr> = self.held.difference(&present).copied().collect();
+        let missing: Vec<IpAddr> = self.held.difference(&present).copied().collect();
         for (_, _, outcome) in self.in_parallel(missing, Step::Add).await {
             outcome?;
         }
@@ -248,7 +238,7 @@ fn connect() -> Result<Handle, AddressError> {
 
 impl KernelEvents {
     fn listen() -> Result<Self, AddressError> {
-        let groups = [MulticastGroup::Link, MulticastGroup::Ipv4Ifaddr];
+        let groups = [MulticastGroup::Link, MulticastGroup::Ipv4Ifaddr, MulticastGroup::Ipv6Ifaddr];
         let (connection, handle, messages) =
             rtnetlink::new_multicast_connection(&groups).map_err(AddressError::Socket)?;
         tokio::spawn(connection);
@@ -296,7 +286,14 @@ enum Step {
     Remove,
 }
 
-fn address_message(index: u32, address: Ipv4Addr) -> AddressMessage {
+fn address_message(index: u32, address: IpAddr) -> AddressMessage {
+    match address {
+        IpAddr::V4(address) => address_message_v4(index, address),
+        IpAddr::V6(address) => address_message_v6(index, address),
+    }
+}
+
+fn address_message_v4(index: u32, address: Ipv4Addr) -> AddressMessage {
     let mut message = AddressMessageBuilder::<Ipv4Addr>::new().index(index).address(address, 32).build();
     message.header.scope = AddressScope::Host;
     // A broadcast address would be of no use on a /32.
@@ -304,11 +301,23 @@ fn address_message(index: u32, address: Ipv4Addr) -> AddressMessage {
     message
 }
 
-async fn change(handle: &Handle, index: u32, address: Ipv4Addr, step: Step) -> Result<(), AddressError> {
+/// Usable at once, since ownership has probed for it already, and never the kernel's choice for connections of its own: that is what a
+/// preferred lifetime of zero says (RFC 4862 section 5.5.4).
+fn address_message_v6(index: u32, address: Ipv6Addr) -> AddressMessage {
+    let mut message = AddressMessageBuilder::<Ipv6Addr>::new().index(index).address(address, 128).build();
+    let mut lifetime = CacheInfo::default();
+    lifetime.ifa_preferred = 0;
+    lifetime.ifa_valid = u32::MAX;
+    message.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad | AddressFlags::Noprefixroute));
+    message.attributes.push(AddressAttribute::CacheInfo(lifetime));
+    message
+}
+
+async fn change(handle: &Handle, index: u32, address: IpAddr, step: Step) -> Result<(), AddressError> {
     let message = address_message(index, address);
     let (outcome, action, harmless) = match step {
         Step::Add => {
-            let mut request = handle.address().add(index, IpAddr::V4(address), 32);
+            let mut request = handle.address().add(index, address, message.header.prefix_len);
             *request.message_mut() = message;
             (request.execute().await, "add", &[EXISTS][..])
         }
@@ -321,13 +330,13 @@ async fn change(handle: &Handle, index: u32, address: Ipv4Addr, step: Step) -> R
 }
 
 /// The addresses on the link now.
-async fn present(handle: &Handle, index: u32) -> Result<BTreeSet<Ipv4Addr>, AddressError> {
+async fn present(handle: &Handle, index: u32) -> Result<BTreeSet<IpAddr>, AddressError> {
     let mut addresses = BTreeSet::new();
     let mut messages = handle.address().get().set_link_index_filter(index).execute();
     while let Some(message) = messages.next().await {
         let message = message.map_err(refused(format!("list the addresses of {HOLDER_LINK}")))?;
         addresses.extend(message.attributes.iter().filter_map(|attribute| {
-            let AddressAttribute::Address(IpAddr::V4(address)) = attribute else { return None };
+            let AddressAttribute::Address(address) = attribute else { return None };
             Some(*address)
         }));
     }
@@ -362,6 +371,10 @@ async fn make(handle: &Handle) -> Result<u32, AddressError> {
         Err(error) => return Err(refused(format!("make the link {HOLDER_LINK}"))(error)),
     }
     let made = find(handle).await?;
+    // Where IPv6 is off altogether there is no such file, and no IPv6 address is ever announced.
+    if let Err(error) = fs::write(IPV6_DISABLED, "0\n") {
+        tracing::debug!(%error, "IPv6 was not enabled on {HOLDER_LINK}");
+    }
     made.map(|link| link.header.index).ok_or(AddressError::Foreign)
 }
 

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use announce_arp::io::{ArpAnnouncer, now};
+use announce_arp::io::now;
 use lbcore::agreement::{Assignment, Known, Listening, Member, Wait};
 use lbcore::decide::{
     Affected, BgpDecision, DecideOptions, Extent, Layer2Decision, MissingSlices, Reason, Snapshot, decide,
@@ -74,6 +74,8 @@ struct Host {
     routes: Routes,
     kernel: Kernel,
     published: BTreeMap<ServiceKey, Assignment>,
+    /// What the last pass saw.
+    listening: Listening,
     snapshot: Snapshot,
     /// The members that the snapshot knows.
     members: BTreeSet<NodeName>,
@@ -121,14 +123,14 @@ pub(crate) async fn run(arguments: &RunArgs) -> Result<Outcome, RunError> {
     let node = start::node_name(arguments.node_name.as_deref())?;
     let (_namespace, file, state) = start::lock(&arguments.state).await?;
     let hub = make_hub(arguments, &node)?;
-    let config = start::arp_config(arguments, &hub)?;
+    let config = start::segment_config(arguments, &hub)?;
     let records = state.services.clone();
     let (kernel, events) = Kernel::open(file, state, Path::new(SETTINGS_FOLDER), config.exclude.clone()).await?;
     let settle = hub.config().timings.period * SETTLE_PERIODS;
     let started = Ledger::open(node.clone(), settle, &input.pools, input.states(), &records)
         .map_err(RunError::from)
-        .and_then(|opened| Ok((opened, Arc::new(ArpAnnouncer::start(config)?))));
-    let ((ledger, told), arp) = match started {
+        .and_then(|opened| Ok((opened, start::segment_announcers(&config)?)));
+    let ((ledger, told), mut announcers) = match started {
         Ok(started) => started,
         Err(error) => {
             kernel.close().await;
@@ -139,6 +141,7 @@ pub(crate) async fn run(arguments: &RunArgs) -> Result<Outcome, RunError> {
     let labels: Labels = arguments.node_labels.iter().cloned().collect();
     let nodes = input.nodes(&node, &labels, &BTreeSet::new());
     let routes = Routes::start(&input.config, &nodes, &node, start::engine_defaults(arguments));
+    announcers.push(routes.announcer());
     let bell = Arc::new(Bell::default());
     hub.set_observer(Arc::<Bell>::clone(&bell));
     let mut host = Host {
@@ -150,10 +153,11 @@ pub(crate) async fn run(arguments: &RunArgs) -> Result<Outcome, RunError> {
         ledger,
         hub,
         bell,
-        announcing: Announcing::new(node, vec![arp, routes.announcer()]),
+        announcing: Announcing::new(node, announcers),
         routes,
         kernel,
         published: BTreeMap::new(),
+        listening: Listening::Ongoing,
         members: BTreeSet::new(),
         announced: BTreeMap::new(),
         said: Said::default(),
@@ -210,8 +214,8 @@ impl Host {
                 () = self.bell.rung() => Wake::Look,
                 () = until(self.ledger.deadline()) => Wake::Look,
                 () = sleep(SAVE_RETRY), if retry == Retry::Soon => Wake::Look,
-                // The end of listening is a moment, not an event.
-                () = sleep(self.hub.config().timings.period), if self.hub.is_listening() => Wake::Look,
+                // The end of listening is a moment, not an event. What the pass saw counts: it may have ended since.
+                () = sleep(self.hub.config().timings.period), if self.listening == Listening::Ongoing => Wake::Look,
             };
             match wake {
                 Wake::Stop => break,
@@ -294,10 +298,11 @@ impl Host {
             members.entry(&view.name).or_insert(Member { name: &view.name, table: &view.assignments, known });
         }
         let members: Vec<Member<'_>> = members.into_values().collect();
+        self.listening = if self.hub.is_listening() { Listening::Ongoing } else { Listening::Done };
         let outcome = self.ledger.pass(Circumstances {
             now: now(),
             wall_ms: wall_ms(),
-            listening: if self.hub.is_listening() { Listening::Ongoing } else { Listening::Done },
+            listening: self.listening,
             members: &members,
         });
         outcome.reports.iter().for_each(tell);

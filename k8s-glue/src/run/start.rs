@@ -7,8 +7,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use announce_arp::io::{ArpConfig, Exclusion};
+use announce_arp::io::{ArpAnnouncer, ArpConfig, Exclusion};
 use announce_bgp::config::EngineDefaults;
+use announce_ndp::io::NdpAnnouncer;
+use lbcore::announce::Announcer;
 use lbcore::ownership::key::{MemberKey, MemberKeys};
 use lbcore::ownership::{BootId, Hub, Timings};
 use lbcore::service::NodeName;
@@ -158,11 +160,19 @@ pub(crate) fn timings(period_ms: u64, timeout_ms: u64) -> Result<Timings, RunErr
     Ok(Timings { period: Duration::from_millis(period_ms), timeout: Duration::from_millis(timeout_ms) })
 }
 
-/// How ARP is announced: the links asked for, all else by default.
+/// The announcers of addresses on the segment, which share one hub: ARP and NDP. A host without IPv6 has nothing for the second to do.
+///
+/// # Errors
+/// [`RunError::Segment`].
+pub(crate) fn segment_announcers(config: &ArpConfig) -> Result<Vec<Arc<dyn Announcer>>, RunError> {
+    Ok(vec![Arc::new(ArpAnnouncer::start(config.clone())?), Arc::new(NdpAnnouncer::start(config.clone())?)])
+}
+
+/// How addresses are announced on the segment: on the links asked for, all else by default.
 ///
 /// # Errors
 /// [`RunError::Exclusion`].
-pub(crate) fn arp_config(arguments: &RunArgs, hub: &Arc<Hub>) -> Result<ArpConfig, RunError> {
+pub(crate) fn segment_config(arguments: &RunArgs, hub: &Arc<Hub>) -> Result<ArpConfig, RunError> {
     let mut config = ArpConfig::new(Arc::clone(hub))?;
     if !arguments.exclude_links.is_empty() {
         config.exclude = Exclusion::new(&arguments.exclude_links)?;

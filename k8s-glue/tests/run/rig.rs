@@ -22,7 +22,7 @@ pub(crate) struct Rig {
     pub(crate) nodes: Vec<Host>,
     pub(crate) client: Host,
     pub(crate) lab: Lab,
-    _segment: Segment,
+    pub(crate) segment: Segment,
     pub(crate) folder: TempDir,
 }
 
@@ -39,7 +39,7 @@ impl Rig {
             host.address("eth0", &format!("198.51.100.{number}/24"))?;
             hosts.push(host);
         }
-        Ok(Self { nodes: hosts, client, lab, _segment: segment, folder: tempfile::tempdir()? })
+        Ok(Self { nodes: hosts, client, lab, segment, folder: tempfile::tempdir()? })
     }
 
     /// The folder that a node reads.
