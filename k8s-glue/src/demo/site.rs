@@ -14,7 +14,7 @@ use lbcore::service::ServiceKey;
 use super::{DemoError, LINK};
 use crate::state::{self, RecordedService};
 
-/// Groups of the member frames, as the Ethernet addresses of 224.0.0.254 and ff02::114.
+/// Groups of the member frames, as the Ethernet addresses of 224.0.0.254 and `ff02::114`.
 const MEMBER_GROUPS: [[u8; 6]; 2] = [[0x01, 0x00, 0x5e, 0x00, 0x00, 0xfe], [0x33, 0x33, 0x00, 0x00, 0x01, 0x14]];
 
 /// First of the addresses that the pool has.

@@ -54,13 +54,13 @@ fn flags_on_holder(host: &Host) -> Result<Option<u8>, Box<dyn Error>> {
     let table = host.inside(|| fs::read_to_string("/proc/thread-self/net/if_inet6"))??;
     let wanted = format!("{:032x}", ADDRESS6.to_bits());
     let columns = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-    let flags = columns.filter_map(|columns| match columns.as_slice() {
+    let mut flags = columns.filter_map(|columns| match columns.as_slice() {
         [address, _, _, _, flags, link] if *address == wanted && *link == "ferrule0" => {
             Some(u8::from_str_radix(flags, 16))
         }
         _ => None,
     });
-    Ok(flags.last().transpose()?)
+    Ok(flags.next().transpose()?)
 }
 
 fn fetch(client: &Host, url: &str, family: &str) -> Result<String, Box<dyn Error>> {
