@@ -60,13 +60,41 @@ pub fn salvage(given: &RawConfig, typed: &[Problem], before: &RawConfig, setting
         let in_force = given.clone();
         return Salvaged { config, in_force, problems, left_out: Vec::new(), outdated: Vec::new() };
     }
-    let bench = Bench::new(given, &refused, before, settings);
-    let chosen = bench.choose();
-    let in_force = bench.description(&chosen);
+    let (in_force, left_out, outdated) = settled(given, &refused, before, settings);
     let config = Config::build(&in_force, settings).config.unwrap_or_default();
-    let (left_out, outdated) = bench.missing(&chosen);
     Salvaged { config, in_force, problems, left_out, outdated }
 }
+
+type Remainder = (RawConfig, Vec<ObjectRef>, Vec<ObjectRef>);
+
+/// Chooses until choosing again changes nothing, so that a host that asks at every event does not swing between two remainders. What came
+/// in becomes "in force and unchanged" for the next choice, which can then prefer it to what it had to give way to before; where
+/// that goes round in a circle, one of the circle is taken, and the same one from wherever it is entered.
+fn settled(given: &RawConfig, refused: &BTreeSet<Id>, before: &RawConfig, settings: &Settings) -> Remainder {
+    let mut seen: Vec<(Versions, Remainder)> = Vec::new();
+    let mut in_force = before.clone();
+    loop {
+        let bench = Bench::new(given, refused, &in_force, settings);
+        let chosen = bench.choose();
+        let (versions, versions_before) = (bench.versions(&chosen), bench.versions(&bench.in_force_before()));
+        if let Some(first) = seen.iter().position(|(earlier, _)| *earlier == versions) {
+            let circle = seen.into_iter().skip(first);
+            let least = circle.min_by(|(left, _), (right, _)| left.cmp(right));
+            return least.map(|(_, remainder)| remainder).unwrap_or_default();
+        }
+        in_force = bench.description(&chosen);
+        let (left_out, outdated) = bench.missing(&chosen);
+        let remainder = (in_force.clone(), left_out, outdated);
+        // What is in force already was settled when it was chosen.
+        if seen.is_empty() && versions == versions_before {
+            return remainder;
+        }
+        seen.push((versions, remainder));
+    }
+}
+
+/// The objects in force, and whether each is as it was given.
+type Versions = BTreeSet<(Id, bool)>;
 
 /// The objects that have an error.
 fn errors(problems: &[Problem]) -> impl Iterator<Item = Id> {
@@ -92,6 +120,7 @@ struct Candidate {
     id: Id,
     item: Item,
     version: Version,
+    was_in_force: bool,
 }
 
 /// Places of candidates.
@@ -122,10 +151,11 @@ impl<'a> Bench<'a> {
             if is_unchanged {
                 old.remove(&id);
             }
-            candidates.push(Candidate { id, item, version });
+            candidates.push(Candidate { id, item, version, was_in_force: is_unchanged });
         }
         let given_ids = candidates.iter().map(|candidate| candidate.id.clone()).collect();
-        candidates.extend(old.into_iter().map(|(id, item)| Candidate { id, item, version: Version::Old }));
+        let old = old.into_iter().map(|(id, item)| Candidate { id, item, version: Version::Old, was_in_force: true });
+        candidates.extend(old);
         candidates.sort_by(|left, right| left.id.cmp(&right.id));
         Self { candidates, given: given_ids, whole: given, settings }
     }
@@ -226,6 +256,16 @@ impl<'a> Bench<'a> {
             }
         }
         chosen
+    }
+
+    /// What was in force, of whichever version.
+    fn in_force_before(&self) -> Chosen {
+        self.places(|candidate| candidate.was_in_force)
+    }
+
+    fn versions(&self, chosen: &Chosen) -> Versions {
+        let chosen = chosen.iter().filter_map(|at| self.candidates.get(*at));
+        chosen.map(|candidate| (candidate.id.clone(), candidate.version != Version::Old)).collect()
     }
 
     fn faulty(&self, chosen: &Chosen) -> BTreeSet<Id> {

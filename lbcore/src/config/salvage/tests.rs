@@ -148,6 +148,28 @@ fn what_a_running_peer_refers_to_is_kept_with_it() {
     assert_eq!(again.config, salvaged.config);
 }
 
+// A host asks at every event: the remainder that it got once must be the one that it gets again.
+#[test]
+fn of_two_peers_for_one_address_the_one_in_force_stays_at_every_look() {
+    let tor = peer("t", "192.0.2.1", None, Some("login"));
+    let before =
+        RawConfig { peers: vec![tor.clone()], secrets: vec![secret("login", BASIC_AUTH)], ..RawConfig::default() };
+    let given = RawConfig {
+        peers: vec![tor, peer("v", "192.0.2.1", None, None)],
+        secrets: vec![secret("login", "Opaque")],
+        ..RawConfig::default()
+    };
+    let mut in_force = before;
+    let outcomes: Vec<_> = (0..4)
+        .map(|_| {
+            let salvaged = run(&given, &in_force);
+            in_force = salvaged.in_force;
+            salvaged.config
+        })
+        .collect();
+    assert!(outcomes.iter().all(|config| *config == outcomes[0]));
+}
+
 #[test]
 fn a_profile_that_falls_back_keeps_the_peers_that_name_it() {
     let before = RawConfig { bfd_profiles: vec![profile("fast", 3)], ..RawConfig::default() };
@@ -344,6 +366,7 @@ proptest! {
         let once = run(&given, &before);
         let twice = run(&given, &once.in_force);
         prop_assert_eq!(once.config, twice.config);
+        prop_assert_eq!(once.outdated, twice.outdated);
     }
 }
 
