@@ -66,6 +66,8 @@ pub(crate) struct Counts {
     pub(crate) looks: u64,
     /// Looks that ended without what was asked for, and failed writes.
     pub(crate) failures: u64,
+    /// Services that went: what they held is free without a look at any other.
+    pub(crate) departures: u64,
 }
 
 /// A Service that has to be looked at. The order is that of looking: who has a record first, then the oldest ([CTRL-12], [CTRL-17]).
@@ -304,6 +306,7 @@ impl Planner {
         self.waiting.remove(key);
         let held = self.allocator.forget_by_key(key);
         let Some(_) = self.accounts.remove(key) else { return };
+        self.counts.departures += 1;
         let touched = self.lingering.replace(key, BTreeSet::new());
         self.balance(touched.iter().copied().chain(held.iter().flat_map(ServiceAddresses::iter)));
     }

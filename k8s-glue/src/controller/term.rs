@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::ControllerError;
 use super::measures::{self, Measures, Pace};
-use super::planner::{Output, Planner, StatusWrite};
+use super::planner::{Counts, Output, Planner, StatusWrite};
 use super::pool_status::{PoolStatuses, PoolWrite};
 use crate::cluster::configuration_state::{self, Need, Speaking, Verdict};
 use crate::cluster::events::EventSink;
@@ -74,7 +74,8 @@ struct Term {
     is_report_stale: bool,
     /// Watches in trouble, and what the API server said.
     troubled: BTreeMap<Kind, String>,
-    looks: u64,
+    /// What the planner had counted when pools were last called stale.
+    counted: Counts,
     /// Times that the pools were judged.
     judgements: u64,
     pace: Pace,
@@ -109,7 +110,7 @@ pub(crate) async fn lead(client: &Client, context: TermContext) -> Result<(), Co
         report_at: Timestamp::ZERO,
         is_report_stale: true,
         troubled: BTreeMap::new(),
-        looks: 0,
+        counted: Counts::default(),
         judgements: 0,
         pace: Pace::default(),
         context,
@@ -215,8 +216,8 @@ impl Term {
             }
         }
         let counts = self.planner.counts();
-        if counts.looks != self.looks {
-            self.looks = counts.looks;
+        if counts != self.counted {
+            self.counted = counts;
             self.pool_statuses.handle_change();
             self.pace.handle_change();
         }

@@ -323,6 +323,21 @@ fn a_deleted_service_frees_its_address_even_while_it_is_written() {
     assert_eq!(writes(&mut planner, 3), []);
 }
 
+// [CHG-2], [MET-4], [POOLST-1]
+#[test]
+fn a_service_that_goes_is_counted_though_no_other_is_looked_at() {
+    let mut planner = with_pool("192.0.2.0/30");
+    planner.handle_service(&key("web"), Some(&service("web", 1, |_| {})));
+    let (first, _) = drain(&mut planner, at(0));
+    planner.handle_written(at(1), &first[0], Ok(()));
+    drain(&mut planner, at(1));
+    let before = planner.counts();
+    planner.handle_service(&key("web"), None);
+    assert_eq!(drain(&mut planner, at(2)), (Vec::new(), Vec::new()));
+    assert_eq!(planner.usages().map(|(_, usage)| usage.assigned_ipv4).sum::<i64>(), 0);
+    assert_ne!(planner.counts(), before);
+}
+
 // [CTRL-25], [CEVT-9]
 #[test]
 fn an_older_annotation_is_told_where_something_is_written() {
