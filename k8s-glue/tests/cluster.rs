@@ -1,7 +1,7 @@
 //! Scenarios of a whole cluster: a real API server, the controller and the speakers with exactly the rights of `deploy/`.
 //!
 //! `rig` has the cluster; names of tests begin with the id of their scenario in `conformance-vectors/e2e-catalogue.md`, lower case.
-//! `definitions` holds the resources against the API server alone.
+//! `writes` holds what a Service costs, and `definitions` the resources against the API server alone.
 
 #![expect(
     clippy::indexing_slicing,
@@ -16,8 +16,14 @@ mod definitions;
 mod families;
 #[path = "cluster/rig.rs"]
 mod rig;
+#[path = "cluster/scrape.rs"]
+mod scrape;
+#[path = "cluster/series.rs"]
+mod series;
 #[path = "cluster/states.rs"]
 mod states;
+#[path = "cluster/writes.rs"]
+mod writes;
 
 use std::process::ExitCode;
 
@@ -31,7 +37,7 @@ fn main() -> ExitCode {
         Err(status) => return status,
     };
     rig::keep(binaries);
-    let scenarios = [definitions::ALL, assignment::ALL, families::ALL, states::ALL];
+    let scenarios = [definitions::ALL, assignment::ALL, families::ALL, states::ALL, series::ALL, writes::ALL];
     let trials = scenarios
         .iter()
         .flat_map(|scenarios| scenarios.iter())

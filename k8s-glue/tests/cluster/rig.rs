@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use lab::cluster::{INSTALL_NAMESPACE, Plan, Pod, Program, Role, Roles};
-use lab::control_plane::Binaries;
+use lab::control_plane::{Binaries, Kubectl};
 use lab::{Cluster, wait_until};
 use serde_json::Value;
 
@@ -33,12 +33,19 @@ pub(crate) fn keep(binaries: Binaries) {
     BINARIES.get_or_init(|| binaries);
 }
 
+/// What runs in both roles.
+pub(crate) fn program() -> Program {
+    Program::new(env!("CARGO_BIN_EXE_ferrule")).with_argument("--log-level=debug")
+}
+
 /// The cluster with its roles.
 pub(crate) struct Rig {
     pub(crate) controller: Role,
     pub(crate) speakers: Vec<Role>,
     /// They serve as long as this lives.
-    _pods: Vec<Pod>,
+    pub(crate) pods: Vec<Pod>,
+    /// An account that may read metrics.
+    pub(crate) scraper: Kubectl,
     pub(crate) cluster: Cluster,
 }
 
@@ -58,14 +65,14 @@ impl Rig {
         let binaries = BINARIES.get().ok_or("the programs were not looked for")?;
         let cluster = Cluster::start(binaries, &Plan { nodes: 2, proxy: false, ..Plan::default() })?;
         let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");
-        let program = Program::new(env!("CARGO_BIN_EXE_ferrule")).with_argument("--log-level=debug");
-        let Roles { controller, speakers } = cluster.install(&program, &deploy)?;
+        let Roles { controller, speakers } = cluster.install(&program(), &deploy)?;
         for namespace in [SHOP, OTHER] {
             cluster.apply(&format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {namespace}}}}}"))?;
         }
+        let scraper = make_scraper(&cluster)?;
         let pods = cluster.nodes().iter().map(|node| node.pod(&format!("web-{}", node.name())));
         let pods = pods.collect::<Result<_, _>>()?;
-        Ok(Self { controller, speakers, _pods: pods, cluster })
+        Ok(Self { controller, speakers, pods, scraper, cluster })
     }
 
     fn clear(&self) -> Checked {
@@ -76,7 +83,7 @@ impl Rig {
         }
         admin.run(&["delete", KINDS, "--all", "--namespace", INSTALL_NAMESPACE])?;
         admin.run(&["delete", "secrets", "--namespace", INSTALL_NAMESPACE, "--selector", "test"])?;
-        admin.run(&["label", "nodes", "--all", "rack-"])?;
+        admin.run(&["label", "nodes", "--all", "rack-", "row-"])?;
         Ok(())
     }
 
@@ -201,6 +208,16 @@ impl Rig {
         };
         Ok(items.iter().map(row).collect())
     }
+}
+
+/// A ServiceAccount bound to the `ClusterRole` of `deploy/`.
+fn make_scraper(cluster: &Cluster) -> Result<Kubectl, Box<dyn Error>> {
+    cluster.apply(
+        "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: scraper, namespace: shop}\n---\napiVersion: rbac.authorization.k8s.io/v1\nkind: \
+         ClusterRoleBinding\nmetadata: {name: scraper}\nroleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: \
+         metallb-metrics-reader}\nsubjects: [{kind: ServiceAccount, name: scraper, namespace: shop}]\n",
+    )?;
+    Ok(cluster.plane().service_account(SHOP, "scraper")?)
 }
 
 pub(crate) fn check(holds: bool, what: impl Into<String>) -> Checked {

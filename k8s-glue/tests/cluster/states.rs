@@ -1,13 +1,13 @@
-//! Section 6 of the catalogue: every process says whether it can use the configuration. Rules between the peers of one router (CS-07) do not
-//! hold here: each session stands alone.
+//! Section 6 of the catalogue: every process says whether it can use the configuration. Rules between the peers of one router (CS-07) hold
+//! where the manifests name a back end of upstream that has one; else each session stands alone.
 
 use std::collections::BTreeMap;
 
-use lab::cluster::INSTALL_NAMESPACE;
+use lab::cluster::{INSTALL_NAMESPACE, Role};
 use serde_json::Value;
 
 use crate::Scenario;
-use crate::rig::{Checked, Rig, check, wait};
+use crate::rig::{self, Checked, Rig, check, wait};
 
 pub(crate) const ALL: &[Scenario] = &[
     ("cs_01_a_secret_of_the_wrong_type_is_told_by_its_node_alone", cs_01),
@@ -16,6 +16,7 @@ pub(crate) const ALL: &[Scenario] = &[
     ("cs_04_an_unknown_alias_is_told_by_speakers_alone", cs_04),
     ("cs_05_one_fault_after_the_other_is_mended", cs_05),
     ("cs_06_a_peer_with_a_secret_is_valid", cs_06),
+    ("cs_07_two_peers_of_one_address_on_a_node_that_has_one_router", cs_07),
     ("cs_08_states_are_made_anew_with_the_same_verdict", cs_08),
     ("cs_09_a_fault_of_one_node_is_told_there_alone", cs_09),
     ("cs_10_a_deleted_state_is_made_anew", cs_10),
@@ -71,7 +72,7 @@ fn cs_01(rig: &mut Rig) -> Checked {
     rig.delete_ours("secret", "tor-password")?;
     secret(rig, "tor-password", "kubernetes.io/basic-auth")?;
     valid(rig)?;
-    let logs: String = rig.speakers.iter().map(lab::cluster::Role::log).collect();
+    let logs: String = rig.speakers.iter().map(Role::log).collect();
     check(!logs.contains("hunter2"), "a password stands in the log")
 }
 
@@ -117,6 +118,39 @@ fn cs_06(rig: &mut Rig) -> Checked {
     secret(rig, "tor-password", "kubernetes.io/basic-auth")?;
     peer(rig, "tor", "passwordSecret: {name: tor-password}")?;
     valid(rig)
+}
+
+/// Runs with speakers that are given one more variable, and puts the usual ones back.
+fn with_variable(rig: &mut Rig, name: &str, value: &str, check: fn(&Rig) -> Checked) -> Checked {
+    rig.speakers.iter_mut().try_for_each(Role::kill)?;
+    let program = rig::program().with_variable(name, value);
+    let user = rig.cluster.plane().service_account(INSTALL_NAMESPACE, "speaker")?;
+    let mut others = Vec::new();
+    for node in rig.cluster.nodes() {
+        let mut speaker = rig.cluster.speaker(&program, node.name(), &user)?;
+        speaker.start()?;
+        others.push(speaker);
+    }
+    let logs = |others: &[Role]| others.iter().map(Role::log).collect::<String>();
+    let outcome = check(rig).map_err(|error| format!("{error}\n{}", logs(&others)).into());
+    drop(others);
+    rig.speakers.iter_mut().try_for_each(Role::start)?;
+    outcome
+}
+
+// [CS-07], [MODE-14]
+fn cs_07(rig: &mut Rig) -> Checked {
+    with_variable(rig, "METALLB_BGP_TYPE", "frr", |rig| {
+        rig.cluster.admin().run(&["label", "node", "n1", "rack=one"])?;
+        rig.cluster.admin().run(&["label", "node", "n2", "row=two"])?;
+        peer(rig, "spine", "nodeSelectors: [{matchLabels: {rack: one}}]")?;
+        peer(rig, "tor", "nodeSelectors: [{matchLabels: {row: two}}]")?;
+        valid(rig)?;
+        rig.cluster.admin().run(&["label", "node", "n2", "rack=one"])?;
+        invalid(rig, &[N2], &["duplicate-peer", "tor", "spine", "192.0.2.9"])?;
+        rig.cluster.admin().run(&["label", "node", "n2", "rack-"])?;
+        valid(rig)
+    })
 }
 
 fn delete_states(rig: &Rig, names: &[&str]) -> Checked {
