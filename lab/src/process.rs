@@ -3,8 +3,11 @@
 //! Each runs in a process group of its own, which is killed when the [`Process`] is dropped. The kernel kills the command itself when
 //! we die, by SIGKILL too. That signal hangs on the *thread* that spawned it, so one thread, which lives as long as we do, spawns all.
 
+use std::env;
+use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Read};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::thread;
@@ -20,6 +23,28 @@ pub const KEPT_OCTETS: usize = 4 << 20;
 
 /// How long the end of the output may take after the end of the process.
 const DRAIN_WITHIN: Duration = Duration::from_secs(10);
+
+/// Folders that only root has in its `PATH` on Debian: routers and packet filters are there.
+const SYSTEM_FOLDERS: [&str; 2] = ["/usr/sbin", "/sbin"];
+
+/// Where commands are looked for: `PATH`, then the system's folders.
+fn search_path() -> OsString {
+    let own = env::var_os("PATH").unwrap_or_default();
+    let folders = env::split_paths(&own).chain(SYSTEM_FOLDERS.iter().map(PathBuf::from));
+    env::join_paths(folders).unwrap_or(own)
+}
+
+/// Holds that a program is there, before work is done that would be in vain without it.
+///
+/// # Errors
+/// [`Error::Missing`] with the Debian package that has it.
+pub fn require(program: &str, package: &str) -> Result<()> {
+    if env::split_paths(&search_path()).any(|folder| folder.join(program).is_file()) {
+        return Ok(());
+    }
+    let mend = format!("install the Debian package {package}");
+    Err(Error::Missing { what: format!("the program {program}"), mend })
+}
 
 /// What a command left behind when it ended.
 #[derive(Clone, Debug)]
@@ -63,6 +88,9 @@ impl Process {
         let text = describe(&command);
         let doing = format!("starting {text} in host {}", host.name());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        if command.get_envs().all(|(name, _)| name != "PATH") {
+            command.env("PATH", search_path());
+        }
         sys::confine(&mut command, host.namespace());
         let mut child = spawner(command).map_err(|source| Error::system(doing.clone(), source))?;
         let stdout = Stream::read(child.stdout.take()).map_err(|source| Error::system(doing.clone(), source))?;
@@ -298,4 +326,18 @@ fn spawner(command: Command) -> io::Result<Child> {
     let (reply, answer) = mpsc::channel();
     jobs.lock().unwrap_or_else(PoisonError::into_inner).send((command, reply)).map_err(|_| gone())?;
     answer.recv().map_err(|_| gone())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_is_looked_for_where_root_would_find_it() {
+        assert!(require("sh", "dash").is_ok());
+        let error = require("no-such-program", "no-such-package").unwrap_err();
+        assert!(error.to_string().contains("no-such-package"), "{error}");
+        let folders: Vec<PathBuf> = env::split_paths(&search_path()).collect();
+        assert!(folders.contains(&PathBuf::from("/usr/sbin")), "{folders:?}");
+    }
 }

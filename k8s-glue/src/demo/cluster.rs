@@ -84,8 +84,12 @@ struct Kill {
     first_frame: Duration,
 }
 
-/// Finds the programs of a control plane, or builds them and tells how far that is.
+/// Programs that are not built here, and their Debian packages.
+const OTHERS: [(&str, &str); 2] = [("bird", "bird2"), ("nft", "nftables")];
+
+/// Finds the programs of a control plane, or builds them and tells how far that is; what else is needed must be there before.
 pub(super) fn find_programs(out: &mut Narrator) -> Result<Binaries, DemoError> {
+    OTHERS.iter().try_for_each(|(program, package)| lab::process::require(program, package))?;
     let mut failed = None;
     let found = control_plane::find_or_build(&mut |line| failed = out.say(line).err());
     match failed {
