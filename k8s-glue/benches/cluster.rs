@@ -97,6 +97,7 @@ fn one_by_one(rig: &mut Rig, prefix: &str) -> Checked {
     for (name, spans) in &rows {
         println!("{name:<48} {}", spread(spans));
     }
+    println!("writes of the roles: {}", record.writes_of_roles());
     Ok(())
 }
 
@@ -116,6 +117,7 @@ fn fill(rig: &mut Rig, services: usize) -> Checked {
     println!("all have an address after {:.1} s", record.last_status().since(from).as_secs_f64());
     thread::sleep(Duration::from_secs(10));
     println!("10 s later: {}", rig.burnt_since(&burnt));
+    println!("writes of the roles until then: {}", Record::of(&rig.cluster, from)?.writes_of_roles());
     rig.print_memory();
     Ok(())
 }
