@@ -4,12 +4,14 @@
 //! No decision about the protocol is made here.
 
 use core::time::Duration;
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ipnetwork::IpNetwork;
 use lbcore::announce::{AnnouncementKey, ReachKind};
 use lbcore::time::Timestamp;
 use tokio::sync::{Notify, watch};
+use tokio::task::yield_now;
 use tokio::time::sleep;
 use tracing::{debug, info, warn};
 
@@ -17,7 +19,7 @@ use super::connection::{Connection, Happened};
 use super::socket::{DialPlan, now};
 use super::status::StatusBoard;
 use crate::rib_out::Touched;
-use crate::session::{Event, Input, Output, Session, StopReason};
+use crate::session::{Ending, Event, Input, Output, Session, StopReason};
 
 /// A session with what its task and its announcer share.
 #[derive(Debug)]
@@ -64,6 +66,9 @@ pub(super) struct Observed {
     pub(super) sessions: watch::Sender<u64>,
 }
 
+/// Different failures between two sessions that are logged loudly: a router can alternate between a few.
+const SAID_AT_MOST: usize = 8;
+
 /// Whether the task goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Course {
@@ -77,13 +82,13 @@ pub(super) struct Driver {
     observed: Arc<Observed>,
     connection: Connection,
     plan: DialPlan,
-    /// The last failure that was logged loudly.
-    said: Option<String>,
+    /// The failures since the last session that were logged loudly.
+    said: BTreeSet<String>,
 }
 
 impl Driver {
     pub(super) const fn new(peer: Arc<PeerTask>, observed: Arc<Observed>, plan: DialPlan) -> Self {
-        Self { peer, observed, connection: Connection::new(), plan, said: None }
+        Self { peer, observed, connection: Connection::new(), plan, said: BTreeSet::new() }
     }
 
     /// Runs until the session has been stopped.
@@ -104,8 +109,12 @@ impl Driver {
                 () = self.peer.wake.notified() => {}
                 () = sleep(sleep_for) => {}
             }
-            self.read();
+            let has_read = self.read();
             self.peer.session().handle_timeout(now());
+            if has_read {
+                // A peer that never stops sending is always ready: without this the runtime would come to no other task, timer or socket.
+                yield_now().await;
+            }
         }
         self.connection.closed().await;
     }
@@ -114,13 +123,15 @@ impl Driver {
         self.peer.session().handle_input(now(), input);
     }
 
-    fn read(&mut self) {
+    /// Hands on what has come; says whether anything had.
+    fn read(&mut self) -> bool {
         let input = match self.connection.read() {
-            None => return,
+            None => return false,
             Some(Ok(octets)) => Input::Received(octets),
             Some(Err(words)) => Input::Lost(words),
         };
         self.peer.session().handle_input(now(), input);
+        true
     }
 
     /// Until the next deadline.
@@ -164,17 +175,18 @@ impl Driver {
         match event {
             Event::Up(negotiated) => {
                 let (asn, hold) = (negotiated.remote_as, negotiated.hold);
-                self.said = None;
+                self.said.clear();
                 info!(%peer, asn, ?hold, families = ?negotiated.families, "session up");
             }
+            Event::Down(Ending::Stopped) | Event::Failed(Ending::Stopped) => info!(%peer, "session is over"),
             Event::Down(ending) => warn!(%peer, reason = %ending, "session down"),
             Event::Failed(ending) => {
                 let words = ending.to_string();
-                if self.said.as_ref() == Some(&words) {
-                    debug!(%peer, reason = %words, "session could not be established");
-                } else {
+                if self.said.len() < SAID_AT_MOST && !self.said.contains(&words) {
                     warn!(%peer, reason = %words, "session could not be established; it is tried again");
-                    self.said = Some(words);
+                    self.said.insert(words);
+                } else {
+                    debug!(%peer, reason = %words, "session could not be established");
                 }
             }
             Event::State(_) => self.observed.sessions.send_modify(|changes| *changes += 1),

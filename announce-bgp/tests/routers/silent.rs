@@ -15,6 +15,7 @@ pub(crate) const TRIALS: &[Scenario] = &[
     ("a_peer_that_refuses_is_tried_again_every_second", a_peer_that_refuses_is_tried_again),
     ("a_peer_that_never_answers_is_given_up_and_tried_again", a_peer_that_never_answers_is_given_up),
     ("a_peer_that_answers_rubbish_is_told_so", a_peer_that_answers_rubbish_is_told_so),
+    ("a_peer_that_never_stops_sending_holds_up_nothing", a_peer_that_never_stops_sending_holds_up_nothing),
     ("a_source_address_is_used_or_missed", a_source_address_is_used_or_missed),
     ("the_ttl_is_one_toward_direct_peers", the_ttl_is_one_toward_direct_peers),
 ];
@@ -96,6 +97,42 @@ fn a_peer_that_answers_rubbish_is_told_so() -> Checked {
     check(notification == [3, 1, 2, 0xff, 0xff], format!("{notification:?}"))?;
     speaker.wait_notification("tor", "1/2 (bad message length)", SOON)
 }
+
+/// An OPEN of a router that speaks IPv4 alone, and the KEEPALIVE that confirms ours.
+fn open_and_confirm() -> Vec<u8> {
+    let marker = [0xff; 16];
+    let my_as = u16::try_from(THEIRS).unwrap_or(23_456).to_be_bytes();
+    let open = [&[0, 29, 1, 4], my_as.as_slice(), &[0, 90], &[192, 0, 2, 2], &[0]].concat();
+    [marker.as_slice(), &open, &marker, &KEEPALIVE_END].concat()
+}
+
+/// The length and the type of a KEEPALIVE.
+const KEEPALIVE_END: [u8; 3] = [0, 19, 4];
+
+// RFC 4271 has no limit for KEEPALIVEs; other tasks of the process, timers and sockets must get their turn
+fn a_peer_that_never_stops_sending_holds_up_nothing() -> Checked {
+    let site = Site::new("flood")?;
+    let connections = accept(&site.router)?;
+    let speaker = Speaker::start(&site.node, config([peer("tor", ROUTER_V4, OURS, THEIRS)]))?;
+    let mut stream = connections.recv_timeout(SOON)?;
+    read_message(&mut stream)?;
+    stream.write_all(&open_and_confirm())?;
+    let keepalive = [[0xff; 16].as_slice(), &KEEPALIVE_END].concat();
+    let block = keepalive.repeat(3_000);
+    let flood = std::thread::spawn(move || {
+        let until = std::time::Instant::now() + FLOOD;
+        while std::time::Instant::now() < until && stream.write_all(&block).is_ok() {}
+    });
+    speaker.wait_up("tor", SOON)?;
+    let turns = (0..5).filter(|_| speaker.has_turn_within(FLOOD / 10)).count();
+    speaker.shutdown();
+    // The peer ends with the connection.
+    drop(flood.join());
+    check(turns == 5, format!("another task had its turn {turns} times of 5"))
+}
+
+/// How long the peer floods where nobody stops it.
+const FLOOD: Duration = Duration::from_secs(20);
 
 // [BGP-6], [PEER-16]
 fn a_source_address_is_used_or_missed() -> Checked {

@@ -132,6 +132,16 @@ impl Speaker {
         self.runtime.block_on(self.announcer.shutdown(Duration::from_secs(3)));
     }
 
+    /// Whether another task of the runtime, which waits for a timer, gets its turn within a time.
+    pub(crate) fn has_turn_within(&self, within: Duration) -> bool {
+        let (sender, turn) = mpsc::channel();
+        self.runtime.spawn(async move {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            sender.send(())
+        });
+        turn.recv_timeout(within).is_ok()
+    }
+
     pub(crate) fn view(&self, name: &str) -> SessionView {
         self.announcer.sessions().into_iter().find(|view| &*view.name == name).expect("a peer of this name")
     }
