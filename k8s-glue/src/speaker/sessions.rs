@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 use announce_bgp::io::{BgpAnnouncer, SessionsVersion};
 
+/// Why a session is down whose peer has another one, which has not ended yet.
+const CHANGED: &str = "the configuration of the peer changed";
+
 /// Follows the sessions of the announcer.
 #[derive(Debug, Default)]
 pub(crate) struct SessionLog {
@@ -31,7 +34,7 @@ impl SessionLog {
             let is_up = session.is_up();
             match (before.remove(peer), is_up) {
                 (Some(true), false) => {
-                    let reason = session.last_ending.unwrap_or_default();
+                    let reason = session.last_ending.unwrap_or_else(|| CHANGED.to_owned());
                     tracing::warn!(event = "sessionDown", %peer, address, reason, "BGP session is down");
                 }
                 (Some(false) | None, true) => {
