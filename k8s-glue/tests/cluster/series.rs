@@ -17,6 +17,8 @@ pub(crate) const ALL: &[Scenario] = &[
     ("mt_00_metrics_are_for_those_who_may_read_them", mt_00),
     ("mt_01_4_bgp_figures_before_and_after_a_service", mt_01_v4),
     ("mt_01_6_bgp_figures_before_and_after_a_service", mt_01_v6),
+    ("mt_02_4_messages_are_counted_in_both_directions", mt_02_v4),
+    ("mt_02_6_messages_are_counted_in_both_directions", mt_02_v6),
     ("mt_04_a_stale_configuration_shows_until_it_is_mended", mt_04),
     ("mt_05_layer_2_figures_are_those_of_the_node_that_announces", mt_05),
 ];
@@ -87,6 +89,32 @@ const V6_PEERING: Peering = Peering {
 };
 
 impl Peering {
+    /// Applies pool, advertisement and peer, and waits for the sessions.
+    fn peer(&self, rig: &Rig) -> Result<Bird, Box<dyn Error>> {
+        let bird = self.start(rig)?;
+        rig.pool("routed", &[self.pool])?;
+        rig.ours("BGPAdvertisement", "all", "{ipAddressPools: [routed]}")?;
+        rig.ours("BGPPeer", "tor", &format!("{{myASN: 64512, peerASN: 64513, peerAddress: \"{}\"}}", self.router))?;
+        for node in self.nodes {
+            bird.wait_established(node, true, crate::rig::SOON)?;
+        }
+        Ok(bird)
+    }
+
+    /// A series of its session.
+    fn series(&self, name: &str) -> String {
+        format!("{name}{{peer=\"{}\",vrf=\"default\"}}", self.label())
+    }
+
+    /// Waits until every node says that its session is up, with so many prefixes.
+    fn wait_for_prefixes(&self, rig: &Rig, count: f64) -> Checked {
+        let [up, prefixes] =
+            ["metallb_bgp_session_up", "metallb_bgp_announced_prefixes_total"].map(|name| self.series(name));
+        let shows =
+            |all: &Vec<Series>| all.iter().all(|one| has(one, &[(up.as_str(), 1.0), (prefixes.as_str(), count)]));
+        wait(&format!("{count} prefixes"), || of_speakers(rig), shows).map(drop)
+    }
+
     fn start(&self, rig: &Rig) -> Result<Bird, Box<dyn Error>> {
         let Self { router, nodes, channel, .. } = self;
         let session = |(number, node): (usize, &&str)| {
@@ -114,59 +142,67 @@ fn mt_01_v6(rig: &mut Rig) -> Checked {
     mt_01(rig, &V6_PEERING, "IPv6")
 }
 
-// [MT-01], [MT-02], [METRIC-30] to [METRIC-34], [METRIC-50]
+/// A pool, a peer and its router, and a Service of the family.
+fn with_service(rig: &Rig, peering: &Peering, family: &str) -> Checked {
+    rig.service("web", &format!("ipFamilyPolicy: SingleStack, ipFamilies: [{family}], "))?;
+    let pods: Vec<_> = rig.pods.iter().collect();
+    rig.cluster.endpoints(SHOP, "web", &pods)?;
+    peering.wait_for_prefixes(rig, 1.0)
+}
+
+// [MT-01], [MET-1], [MET-4], [METRIC-1], [METRIC-30] to [METRIC-32], [METRIC-50]
 fn mt_01(rig: &Rig, peering: &Peering, family: &str) -> Checked {
-    let bird = peering.start(rig)?;
-    rig.pool("routed", &[peering.pool])?;
-    rig.ours("BGPAdvertisement", "all", "{ipAddressPools: [routed]}")?;
-    rig.ours("BGPPeer", "tor", &format!("{{myASN: 64512, peerASN: 64513, peerAddress: \"{}\"}}", peering.router))?;
-    for node in peering.nodes {
-        bird.wait_established(node, true, crate::rig::SOON)?;
-    }
-    let label = peering.label();
-    let of_peer = |name: &str| format!("{name}{{peer=\"{label}\",vrf=\"default\"}}");
-    let prefixes = |count: f64| {
-        [(of_peer("metallb_bgp_session_up"), 1.0), (of_peer("metallb_bgp_announced_prefixes_total"), count)]
-    };
-    let shows = |count: f64| {
-        let expected = prefixes(count);
-        let expected: Vec<(&str, f64)> = expected.iter().map(|(name, value)| (name.as_str(), *value)).collect();
-        wait(&format!("{count} prefixes"), || of_speakers(rig), |all| all.iter().all(|one| has(one, &expected)))
-            .map(drop)
-    };
+    let _bird = peering.peer(rig)?;
     let in_use = |count: f64| {
         [
             ("metallb_allocator_addresses_total{pool=\"routed\"}", peering.size),
             ("metallb_allocator_addresses_in_use_total{pool=\"routed\"}", count),
         ]
     };
-    shows(0.0)?;
+    peering.wait_for_prefixes(rig, 0.0)?;
     wait("an empty pool", || of_controller(rig), |found| has(found, &in_use(0.0)))?;
-    rig.service("web", &format!("ipFamilyPolicy: SingleStack, ipFamilies: [{family}], "))?;
-    let pods: Vec<_> = rig.pods.iter().collect();
-    rig.cluster.endpoints(SHOP, "web", &pods)?;
-    shows(1.0)?;
+    with_service(rig, peering, family)?;
     wait("a pool in use", || of_controller(rig), |found| has(found, &in_use(1.0)))?;
-    let at_least_one = |series: &Series| {
-        let names = [
-            "metallb_bgp_updates_total",
-            "metallb_bgp_opens_sent",
-            "metallb_bgp_opens_received",
-            "metallb_bgp_updates_total_received",
-            "metallb_bgp_keepalives_sent",
-            "metallb_bgp_keepalives_received",
-            "metallb_bgp_total_sent",
-            "metallb_bgp_total_received",
-        ];
-        let announced = series.keys().any(|name| {
-            name.starts_with("metallb_speaker_announced{")
-                && name.contains("protocol=\"bgp\"")
-                && name.contains("service=\"shop/web\"")
-        });
-        announced && names.iter().all(|name| series.get(&of_peer(name)).is_some_and(|count| *count >= 1.0))
+    let is_announced = |series: &Series| {
+        let updates = series.get(&peering.series("metallb_bgp_updates_total"));
+        updates.is_some_and(|count| *count >= 1.0)
+            && series.iter().any(|(name, value)| {
+                name.starts_with("metallb_speaker_announced{service=\"shop/web\",protocol=\"bgp\"") && *value > 0.0
+            })
     };
-    wait("messages in both directions", || of_speakers(rig), |all| all.iter().all(at_least_one))?;
+    wait("every node to announce", || of_speakers(rig), |all| all.iter().all(is_announced)).map(drop)
+}
+
+fn mt_02_v4(rig: &mut Rig) -> Checked {
+    mt_02(rig, &V4_PEERING, "IPv4")
+}
+
+fn mt_02_v6(rig: &mut Rig) -> Checked {
+    mt_02(rig, &V6_PEERING, "IPv6")
+}
+
+// [MT-02], [METRIC-31], [METRIC-34], [METRIC-52]
+fn mt_02(rig: &Rig, peering: &Peering, family: &str) -> Checked {
+    let _bird = peering.peer(rig)?;
+    with_service(rig, peering, family)?;
+    let counted = [
+        "metallb_bgp_opens_sent",
+        "metallb_bgp_opens_received",
+        "metallb_bgp_updates_total_received",
+        "metallb_bgp_keepalives_sent",
+        "metallb_bgp_keepalives_received",
+        "metallb_bgp_total_sent",
+        "metallb_bgp_total_received",
+    ];
+    // Nothing is taken from a peer, so that it is never asked for its routes again.
+    let refreshes = peering.series("metallb_bgp_route_refresh_sent");
+    let counts = |series: &Series| {
+        counted.iter().all(|name| series.get(&peering.series(name)).is_some_and(|count| *count >= 1.0))
+            && has(series, &[(refreshes.as_str(), 0.0)])
+    };
+    wait("messages in both directions", || of_speakers(rig), |all| all.iter().all(counts))?;
     rig.delete_ours("bgppeer", "tor")?;
+    let label = peering.label();
     let gone = |all: &Vec<Series>| all.iter().all(|one| !one.keys().any(|name| name.contains(&label)));
     wait("the series of the peer to be gone", || of_speakers(rig), gone).map(drop)
 }
