@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::clock::Moment;
 use crate::error::Result;
 use crate::host::Host;
 use crate::http;
-use crate::outage::{Attempt, Ending, PERIOD};
+use crate::outage::{Attempt, Ending, PERIOD, Report, report};
 
 /// The link by which a client asks.
 const LINK: &str = "eth0";
@@ -24,10 +24,15 @@ const LINK: &str = "eth0";
 /// then says nothing about the moment it was begun.
 const GIVE_UP: Duration = Duration::from_millis(900);
 
+/// While requests wait for an answer about the neighbour, the question is asked anew this often. Sooner would lose them: with what a
+/// kernel knows of a neighbour goes every packet that waits for it.
+const ASK_AGAIN: Duration = Duration::from_millis(250);
+
 /// What a client does with what its kernel knows of its neighbours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Memory {
-    /// Forgets the address on `eth0` before each request, so that each has to ask by ARP or neighbour discovery.
+    /// Forgets the address on `eth0` before each request, so that each has to ask by ARP or neighbour discovery; not while an earlier
+    /// one waits, but for one time in 250 ms.
     Cleared,
     /// Keeps it, so that only an announcement of the new owner changes it.
     Kept,
@@ -69,6 +74,16 @@ impl Client {
     pub fn attempts(&self) -> Vec<Attempt> {
         self.attempts.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+
+    /// What it saw between two moments: [`report`].
+    pub fn report(&self, from: Moment, to: Moment) -> Report {
+        report(&self.attempts.lock().unwrap_or_else(PoisonError::into_inner), from, to)
+    }
+
+    /// Forgets attempts that were over before a moment: a client of hours keeps millions otherwise.
+    pub fn forget(&self, before: Moment) {
+        self.attempts.lock().unwrap_or_else(PoisonError::into_inner).retain(|attempt| attempt.ended >= before);
+    }
 }
 
 impl Drop for Client {
@@ -83,16 +98,23 @@ impl Drop for Client {
 async fn ask_on(host: &Host, target: SocketAddr, memory: Memory, log: &Arc<Mutex<Vec<Attempt>>>, stop: &AtomicBool) {
     let mut ticks = interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let waiting = Arc::new(AtomicUsize::new(0));
+    let mut forgotten = Moment::default();
     while !stop.load(Ordering::Relaxed) {
         ticks.tick().await;
-        if memory == Memory::Cleared {
+        let now = Moment::now();
+        let is_due = waiting.load(Ordering::Relaxed) == 0 || now.since(forgotten) >= ASK_AGAIN;
+        if memory == Memory::Cleared && is_due {
+            forgotten = now;
             // An entry that cannot be deleted makes this client no colder than the other: the figures then say so.
             drop(host.forget_neighbour(LINK, target.ip()));
         }
-        let log = Arc::clone(log);
+        let (log, waiting) = (Arc::clone(log), Arc::clone(&waiting));
+        waiting.fetch_add(1, Ordering::Relaxed);
         tokio::spawn(async move {
             let started = Moment::now();
             let ending = timeout(GIVE_UP, fetch(target)).await.unwrap_or(Ending::Unconnected);
+            waiting.fetch_sub(1, Ordering::Relaxed);
             let attempt = Attempt { started, ended: Moment::now(), ending };
             log.lock().unwrap_or_else(PoisonError::into_inner).push(attempt);
         });
