@@ -44,6 +44,7 @@ fn main() -> ExitCode {
         trial("a_polite_stop_hands_the_lease_over_at_once", failures::a_polite_stop),
         trial("a_stopped_leader_gives_no_address_twice", failures::a_stopped_leader),
         trial("an_api_server_that_was_away_is_served_again", failures::an_api_server_away),
+        trial("watches_that_expired_begin_anew", failures::watches_that_expired),
     ];
     let mut arguments = Arguments::from_args();
     // One after the other: they share the control plane, and one of them breaks it.

@@ -41,6 +41,7 @@ fn main() -> ExitCode {
         trial("services_of_another_class_are_not_touched", announcing::another_class),
         trial("a_killed_owner_is_replaced_and_a_stopped_one_hands_over", faults::owner_killed_and_stopped),
         trial("without_the_api_server_everything_goes_on", faults::without_the_api_server),
+        trial("a_node_that_was_cut_off_misses_nothing", faults::a_node_cut_off),
         trial("a_stranger_that_answers_keeps_the_address_until_it_stops", faults::a_stranger_first),
         trial("statuses_say_who_announces_and_are_put_right", telling::statuses),
         trial("events_are_told_at_a_change_alone", telling::events),

@@ -3,15 +3,27 @@
 use std::path::Path;
 use std::time::Duration;
 
+use hyper_timeout::TimeoutConnector;
+use hyper_util::client::legacy::Client as Http;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use kube::client::ConfigExt as _;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 use thiserror::Error;
 use tokio::time::timeout;
+use tower::{BoxError, ServiceBuilder};
 
 /// A request other than a watch is given up after this time: the lease is renewed within its own deadline even where one hangs.
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
 /// A connection is given up after this time.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// A watch may say nothing for minutes. After so long without an octet the other end is asked whether it is there,
+const SILENCE: Duration = Duration::from_secs(10);
+/// again after so long without an answer,
+const ASK_AGAIN: Duration = Duration::from_secs(3);
+/// and so many times: 19 s after it was cut, a connection has ended, and another is tried.
+const ASKED_AT_MOST: u32 = 3;
 
 /// Why the API server could not be found.
 #[derive(Debug, Error)]
@@ -50,7 +62,33 @@ pub(crate) async fn connect(kubeconfig: Option<&Path>) -> Result<Client, Connect
     config.write_timeout = Some(REQUEST_TIMEOUT);
     // Each caller knows better when to try again, and whether it still may.
     config.default_retry = false;
-    Client::try_from(config).map_err(|error| ConnectError::Client(Box::new(error)))
+    client_of(config).map_err(|error| ConnectError::Client(Box::new(error)))
+}
+
+/// What [`Client::try_from`] makes, with connections that notice when the other end is gone. Without that a node that was cut off, and
+/// whose API server started anew meanwhile, would wait for the end of a watch that nobody knows any more: five minutes.
+fn client_of(config: Config) -> Result<Client, kube::Error> {
+    if config.proxy_url.is_some() {
+        // It says which proxies it can do.
+        return Client::try_from(config);
+    }
+    let mut connector = HttpConnector::new();
+    connector.enforce_http(false);
+    connector.set_keepalive(Some(SILENCE));
+    connector.set_keepalive_interval(Some(ASK_AGAIN));
+    connector.set_keepalive_retries(Some(ASKED_AT_MOST));
+    connector.set_tcp_user_timeout(Some(SILENCE + ASK_AGAIN * ASKED_AT_MOST));
+    let mut connector = TimeoutConnector::new(config.rustls_https_connector_with_connector(connector)?);
+    connector.set_connect_timeout(config.connect_timeout);
+    connector.set_write_timeout(config.write_timeout);
+    let http = Http::builder(TokioExecutor::new()).build(connector);
+    let service = ServiceBuilder::new()
+        .layer(config.base_uri_layer())
+        .option_layer(config.auth_layer()?)
+        .layer(config.extra_headers_layer()?)
+        .map_err(BoxError::from)
+        .service(http);
+    Ok(Client::new(service, config.default_namespace))
 }
 
 /// Why a request did not succeed.

@@ -105,3 +105,39 @@ pub(crate) fn an_api_server_away(plane: &mut Plane) -> Checked {
     site.addresses(plane, "after", |addresses| addresses == ["192.0.2.193"])?;
     site.addresses(plane, "before", |addresses| addresses == ["192.0.2.192"]).map(drop)
 }
+
+// The API server has forgotten the places of all watches, and things have changed meanwhile.
+pub(crate) fn watches_that_expired(plane: &mut Plane) -> Checked {
+    let site = Site::new(plane, "expired", Rights::Ours)?;
+    site.pool(plane, "public", "192.0.2.32/28")?;
+    let mut controller = site.controller(plane, "expired-1")?;
+    controller.wait_for("became the leader", SOON)?;
+    for (name, address) in [("kept", "192.0.2.32"), ("gone", "192.0.2.33")] {
+        plane.control.apply(&site.service(name, "", ""))?;
+        site.addresses(plane, name, |addresses| addresses == [address])?;
+    }
+    let before = site.writes(plane)?.len();
+    // It cannot look before everything has changed.
+    controller.signal(libc::SIGSTOP)?;
+    plane.control.kill(Part::ApiServer)?;
+    plane.control.start_part(Part::ApiServer)?;
+    plane.control.wait_until_ready()?;
+    plane.control.admin().run(&["delete", "service", "-n", "shop", "expired-gone"])?;
+    plane.control.apply(&site.service("new", "", ""))?;
+    controller.signal(libc::SIGCONT)?;
+    // The address is free again for who knows that its Service is gone.
+    site.addresses(plane, "new", |addresses| addresses == ["192.0.2.33"])?;
+    site.addresses(plane, "kept", |addresses| addresses == ["192.0.2.32"])?;
+    let log = controller.stdout() + &controller.stderr();
+    // Where the API server took longer than the lease, everything is listed for that reason already.
+    let is_anew = ["too old resource version", "is not the leader any more"].iter().any(|text| log.contains(text));
+    ensure(is_anew, || format!("nothing expired:\n{log}"))?;
+    std::thread::sleep(Duration::from_secs(2));
+    let writes = site.writes(plane)?;
+    let others = writes.iter().skip(before).filter(|write| {
+        let is_expected = write.resource == "ipaddresspools" || write.name.starts_with("expired-new");
+        write.is_success() && !is_expected
+    });
+    let others: Vec<_> = others.collect();
+    ensure(others.is_empty(), || format!("other writes: {others:?}"))
+}

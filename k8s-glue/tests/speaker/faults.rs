@@ -1,5 +1,6 @@
 //! What the announcing survives.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -7,11 +8,16 @@ use lab::Moment;
 use lab::client::{Client, Memory};
 use lab::control_plane::Part;
 
-use super::rig::{CALM, Checked, FIRST, FIRST_V6, Rig, check, wait};
+use super::rig::{CALM, Checked, FIRST, FIRST_V6, Rig, SHOP, check, wait};
 
 const ALL: [&str; 3] = ["n1", "n2", "n3"];
 /// [OWN-2] with the default timings, and what a busy machine adds to a thread that has to be woken.
 const TAKEOVER: Duration = Duration::from_millis(1_500);
+
+/// Requests that were not answered.
+fn failed(client: &Client) -> usize {
+    client.attempts().iter().filter(|attempt| attempt.served_by().is_none()).count()
+}
 
 // [OWN-2], [OWN-35]
 pub(crate) fn owner_killed_and_stopped(rig: &mut Rig) -> Checked {
@@ -43,9 +49,7 @@ pub(crate) fn owner_killed_and_stopped(rig: &mut Rig) -> Checked {
         let gap = watch.gap(address, stopped)?;
         check(gap < Duration::from_millis(400), format!("{gap:?} without an answer for {address} after SIGTERM"))?;
     }
-    let failed =
-        client.attempts().into_iter().filter(|attempt| !matches!(attempt.ending, lab::outage::Ending::Served(_)));
-    let failed = failed.count();
+    let failed = failed(&client);
     check(failed == 0, format!("{failed} requests failed around a planned stop"))?;
     watch.nobody_answered_beside(&[])
 }
@@ -64,9 +68,7 @@ pub(crate) fn without_the_api_server(rig: &mut Rig) -> Checked {
     rig.cluster.plane_mut().kill(Part::ApiServer)?;
     std::thread::sleep(Duration::from_secs(10));
     check(rig.owner(FIRST)? == owner, "it moved while only the API server was away")?;
-    let failed =
-        client.attempts().into_iter().filter(|attempt| !matches!(attempt.ending, lab::outage::Ending::Served(_)));
-    let failed = failed.count();
+    let failed = failed(&client);
     check(failed == 0, format!("{failed} requests failed while only the API server was away"))?;
     // Ownership needs no API server.
     rig.speaker(&owner)?.kill()?;
@@ -79,6 +81,48 @@ pub(crate) fn without_the_api_server(rig: &mut Rig) -> Checked {
     check(rig.owner(FIRST)? == next, "it moved when the API server came back")?;
     let gap = watch.gap(FIRST, from)?;
     check(gap < TAKEOVER, format!("{gap:?} without an answer"))?;
+    watch.nobody_answered_beside(&[])
+}
+
+// [OWN-24], [SPK-8]: a node that is cut off goes on, and misses nothing although the API server has forgotten the places of its watches.
+pub(crate) fn a_node_cut_off(rig: &mut Rig) -> Checked {
+    const OLD: &str = "192.168.1.243";
+    const NEW: &str = "192.168.1.244";
+    rig.usual_pool()?;
+    rig.service("web", "", &[FIRST, FIRST_V6], &ALL)?;
+    rig.start_speakers(&Rig::program())?;
+    let owner = rig.owner(FIRST)?;
+    // These two are announced by this node or by nobody.
+    let local = "externalTrafficPolicy: Local, ";
+    rig.service("old", local, &[OLD], &[&owner])?;
+    check(rig.owner(OLD)? == owner, "another node announces what is not served there")?;
+    rig.reach(FIRST)?;
+    let target = SocketAddr::new(FIRST.parse::<IpAddr>()?, 80);
+    let client = Client::start("client", rig.cluster.client(), target, Memory::Cleared)?;
+    let watch = rig.watch(&[FIRST.parse()?, FIRST_V6.parse()?])?;
+    rig.cluster.node(&owner)?.lose_api_server()?;
+    rig.cluster.plane_mut().kill(Part::ApiServer)?;
+    rig.cluster.plane_mut().start_part(Part::ApiServer)?;
+    rig.cluster.plane_mut().wait_until_ready()?;
+    rig.cluster.admin().run(&["delete", "service", "old", "--namespace", SHOP])?;
+    rig.service("new", local, &[NEW], &[&owner])?;
+    let nobody = rig.answering(NEW, CALM)?;
+    check(nobody.is_empty(), format!("{nobody:?} announce what only the node that is cut off can"))?;
+    check(rig.owner(FIRST)? == owner, "it moved while a node was cut off from the API server")?;
+    rig.cluster.node(&owner)?.reach_api_server()?;
+    let back = Moment::now();
+    check(rig.owner(NEW)? == owner, "another node announces what is not served there")?;
+    let caught_up = Moment::now().since(back);
+    // A connection that was cut is known to be dead after 19 s, and tried again each 5 s.
+    check(caught_up < Duration::from_secs(28), format!("{caught_up:?} until the node had caught up"))?;
+    let look = || rig.answering(OLD, Duration::from_millis(600));
+    wait("silence about a Service that was deleted", look, BTreeSet::is_empty)?;
+    check(rig.owner(FIRST)? == owner, "it moved when the node had caught up")?;
+    let log = rig.speaker(&owner)?.log();
+    check(log.contains("too old resource version"), "no watch of that node had expired")?;
+    let failed = failed(&client);
+    check(failed == 0, format!("{failed} requests failed while only the API server was away"))?;
+    println!("cut off while the API server started anew: caught up after {} ms", caught_up.as_millis());
     watch.nobody_answered_beside(&[])
 }
 
