@@ -8,7 +8,7 @@ CARGO ?= cargo
 FUZZ_SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help build crds demo demo-cluster control-plane test style bench bench-cluster fuzz doc
+.PHONY: help build crds demo demo-cluster control-plane test style bench bench-cluster chaos fuzz doc
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ bench: ## the figures of docs/benchmarks.md
 
 bench-cluster: ## latencies, memory and writes of the cluster roles on a real API server
 	$(CARGO) bench --package k8s-glue --bench cluster
+
+chaos: ## what clients see while parts of a cluster die, stop or are cut off: a table
+	$(CARGO) bench --profile dev --package k8s-glue --bench chaos
 
 fuzz: ## every fuzz target for FUZZ_SECONDS (60) each
 	@.ci/fuzz $(FUZZ_SECONDS)
