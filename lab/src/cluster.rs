@@ -41,7 +41,7 @@ pub use pod::{Answer, POD_PORT, Pod};
 pub use role::{Program, Role, Roles};
 
 use crate::Lab;
-use crate::control_plane::objects::{self, Endpoint};
+use crate::control_plane::objects::{self, Endpoint, SlicePort, Transport};
 use crate::control_plane::{Binaries, ControlPlane, Kubectl, Settings};
 use crate::error::{Error, Result};
 use crate::host::{Host, Via};
@@ -234,8 +234,24 @@ impl Cluster {
     /// # Errors
     /// As [`Kubectl::apply`].
     pub fn endpoints(&self, namespace: &str, service: &str, pods: &[&Pod]) -> Result<()> {
+        self.endpoints_at(namespace, service, &[("", Transport::Tcp)], pods)
+    }
+
+    /// [`Cluster::endpoints`] of a Service whose ports have these names and protocols; every one leads to [`POD_PORT`].
+    ///
+    /// # Errors
+    /// As [`Kubectl::apply`].
+    pub fn endpoints_at(
+        &self,
+        namespace: &str,
+        service: &str,
+        ports: &[(&str, Transport)],
+        pods: &[&Pod],
+    ) -> Result<()> {
         let endpoints: Vec<Endpoint> = pods.iter().flat_map(|pod| pod.endpoints()).collect();
-        self.apply(&objects::endpoint_slices(namespace, service, &[("", POD_PORT)], &endpoints)).map(drop)
+        let port = |&(name, transport)| SlicePort { name, number: POD_PORT, transport };
+        let ports: Vec<SlicePort<'_>> = ports.iter().map(port).collect();
+        self.apply(&objects::endpoint_slices(namespace, service, &ports, &endpoints)).map(drop)
     }
 
     /// A further host on the segment of the nodes, with host part 30 and above: a controller's pod, a stranger. The same name is the

@@ -25,6 +25,7 @@ pub mod client;
 pub mod clock;
 pub mod cluster;
 pub mod control_plane;
+pub mod datagram;
 pub mod deadline;
 pub mod error;
 pub mod folder;

@@ -1,13 +1,13 @@
-//! A pod: two addresses on which a real server answers, and what its answers say.
+//! A pod: two addresses on which real servers answer, and what their answers say.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::control_plane::objects::{Condition, Endpoint};
 use crate::error::Result;
 use crate::host::Host;
-use crate::http::Server;
+use crate::{datagram, http};
 
-/// Port on which every pod serves.
+/// Port on which every pod serves: HTTP by TCP, and the same page for any datagram by UDP.
 pub const POD_PORT: u16 = 8_080;
 
 /// A running pod. Its servers stop when it is dropped.
@@ -17,16 +17,18 @@ pub struct Pod {
     node: String,
     v4: Ipv4Addr,
     v6: Ipv6Addr,
-    _servers: [Server; 2],
+    _servers: [(http::Server, datagram::Server); 2],
 }
 
 impl Pod {
     pub(super) fn start(host: &Host, name: &str, node: &str, v4: Ipv4Addr, v6: Ipv6Addr) -> Result<Self> {
-        let serve = |address: IpAddr| {
+        let serve = |address: IpAddr| -> Result<_> {
             let (node, pod) = (node.to_owned(), name.to_owned());
-            Server::answering(host, SocketAddr::new(address, POD_PORT), move |client| {
-                Answer { node: node.clone(), pod: pod.clone(), client: client.ip() }.page()
-            })
+            let page =
+                move |client: SocketAddr| Answer { node: node.clone(), pod: pod.clone(), client: client.ip() }.page();
+            let address = SocketAddr::new(address, POD_PORT);
+            let datagrams = datagram::Server::answering(host, address, page.clone())?;
+            Ok((http::Server::answering(host, address, page)?, datagrams))
         };
         let servers = [serve(v4.into())?, serve(v6.into())?];
         Ok(Self { name: name.to_owned(), node: node.to_owned(), v4, v6, _servers: servers })

@@ -36,8 +36,35 @@ impl Condition {
     }
 }
 
-/// A port of an `EndpointSlice`: its name ("" for a Service's only port without a name) and its number at the pod.
-pub type SlicePort<'a> = (&'a str, u16);
+/// A port of an `EndpointSlice`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlicePort<'a> {
+    /// The name that the Service gives it; empty for a Service's only port without a name.
+    pub name: &'a str,
+    /// Its number at the pod.
+    pub number: u16,
+    /// What is spoken there.
+    pub transport: Transport,
+}
+
+/// Protocol of a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Transport {
+    /// TCP.
+    #[default]
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+impl Transport {
+    const fn yaml(self) -> &'static str {
+        match self {
+            Self::Tcp => "TCP",
+            Self::Udp => "UDP",
+        }
+    }
+}
 
 /// A namespace.
 pub fn namespace(name: &str) -> String {
@@ -78,8 +105,10 @@ pub fn pod(namespace: &str, name: &str, component: &str, node: &str) -> String {
 /// The slices of a Service, one for each family, which an endpoint controller would write. A family without endpoints has an empty
 /// slice, so that applying again after the last endpoint has gone takes it away.
 pub fn endpoint_slices(namespace: &str, service: &str, ports: &[SlicePort<'_>], endpoints: &[Endpoint]) -> String {
-    let ports: Vec<String> =
-        ports.iter().map(|(name, port)| format!("{{name: \"{name}\", port: {port}, protocol: TCP}}")).collect();
+    let row = |SlicePort { name, number, transport }: &SlicePort<'_>| {
+        format!("{{name: \"{name}\", port: {number}, protocol: {}}}", transport.yaml())
+    };
+    let ports: Vec<String> = ports.iter().map(row).collect();
     let mut text = String::new();
     for (family, suffix, is_v4) in [("IPv4", "v4", true), ("IPv6", "v6", false)] {
         let rows: Vec<String> = endpoints

@@ -70,6 +70,15 @@ impl Bird {
         self.folder.write("bird.conf", &text)?;
         self.ask("configure")
     }
+
+    /// Ends it as an operator does: what it has written into the kernel's table goes with it.
+    ///
+    /// # Errors
+    /// [`Error::Late`] where it does not end; it is killed then.
+    pub fn stop(mut self) -> Result<()> {
+        self.process.terminate()?;
+        self.process.wait(ANSWER_WITHIN).map(drop)
+    }
 }
 
 /// Lines begin with four digits and a space or, where more follow, a hyphen; or with a space, and then belong to the line before.

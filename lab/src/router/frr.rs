@@ -35,6 +35,14 @@ impl Frr {
     /// # Errors
     /// Where it cannot be started.
     pub fn start(host: &Host, config: &str) -> Result<Self> {
+        Self::start_at(host, 179, config)
+    }
+
+    /// [`Frr::start`] with a bgpd that listens on another port.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn start_at(host: &Host, port: u16, config: &str) -> Result<Self> {
         let folder = RunFolder::new("frr")?;
         let zebra = match own_user() {
             Some((user, group)) if chown(folder.folder(), Some(user), Some(group)).is_ok() => {
@@ -46,6 +54,7 @@ impl Frr {
             _ => None,
         };
         let mut command = daemon(&folder, "bgpd", config)?;
+        command.arg("--bgp_port").arg(port.to_string());
         if zebra.is_none() {
             command.args(["-S", "-Z"]);
         }
@@ -87,6 +96,23 @@ impl Frr {
         }
         answer.truncate(answer.len().saturating_sub(4));
         Ok(String::from_utf8_lossy(&answer).into_owned())
+    }
+
+    /// Whether it writes the routes it has into the kernel's table, which only zebra does.
+    pub const fn forwards(&self) -> bool {
+        self.zebra.is_some()
+    }
+
+    /// Ends it as an operator does: what it has written into the kernel's table goes with it.
+    ///
+    /// # Errors
+    /// [`Error::Late`] where it does not end; it is killed then.
+    pub fn stop(mut self) -> Result<()> {
+        for process in std::iter::once(&mut self.bgpd).chain(&mut self.zebra) {
+            process.terminate()?;
+            process.wait(ANSWER_WITHIN)?;
+        }
+        Ok(())
     }
 
     fn ask_json(&self, command: &str) -> Result<Value> {
@@ -135,11 +161,24 @@ fn own_user() -> Option<(u32, u32)> {
     Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
 }
 
+/// A community in numbers, which FRR calls by its name where it has one.
+fn in_numbers(community: &str) -> String {
+    let number = match community {
+        "gracefulShutdown" => "65535:0",
+        "blackhole" => "65535:666",
+        "noExport" => "65535:65281",
+        "noAdvertise" => "65535:65282",
+        "localAs" => "65535:65283",
+        other => other,
+    };
+    number.to_owned()
+}
+
 fn read_path(prefix: &str, path: &Value) -> Route {
     let number = |name: &str| path.get(name).and_then(Value::as_u64).and_then(|number| u32::try_from(number).ok());
     let list = |name: &str| -> Vec<String> {
         let items = path.pointer(&format!("/{name}/list")).and_then(Value::as_array).cloned().unwrap_or_default();
-        let mut items: Vec<String> = items.iter().filter_map(Value::as_str).map(ToOwned::to_owned).collect();
+        let mut items: Vec<String> = items.iter().filter_map(Value::as_str).map(in_numbers).collect();
         items.sort();
         items
     };
