@@ -8,10 +8,16 @@
 
 #[path = "catalogue/bgp.rs"]
 mod bgp;
+#[path = "catalogue/documented.rs"]
+mod documented;
 #[path = "catalogue/layer2.rs"]
 mod layer2;
 #[path = "speaker/rig.rs"]
 mod rig;
+#[path = "catalogue/routers.rs"]
+mod routers;
+#[path = "catalogue/sessions.rs"]
+mod sessions;
 
 use std::process::ExitCode;
 
@@ -26,7 +32,8 @@ fn main() -> ExitCode {
     };
     rig::keep(binaries);
     let trial = |&(name, check): &Scenario| Trial::test(name, move || rig::with(name, check).map_err(Failed::from));
-    let trials = layer2::SCENARIOS.iter().chain(bgp::SCENARIOS).map(trial).collect();
+    let all = [layer2::SCENARIOS, bgp::SCENARIOS, sessions::SCENARIOS, documented::SCENARIOS];
+    let trials = all.into_iter().flatten().map(trial).collect();
     let mut arguments = Arguments::from_args();
     // One cluster for all, which some of them break for a while.
     arguments.test_threads = Some(1);

@@ -43,64 +43,75 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     ("bgp_71_statuses_name_the_peers", bgp_71),
 ];
 
-const ALL: [&str; 3] = ["n1", "n2", "n3"];
-const POOL_V4: &str = "192.168.10.0/24";
-const POOL_V6: &str = "fc00:f853:0ccd:e799::/124";
+pub(super) const ALL: [&str; 3] = ["n1", "n2", "n3"];
+pub(super) const POOL_V4: &str = "192.168.10.0/24";
+pub(super) const POOL_V6: &str = "fc00:f853:0ccd:e799::/124";
 /// Where the router is reached: by eBGP over IPv4 and IPv6, by iBGP.
-const EXTERNAL: &str = "192.168.1.254";
-const EXTERNAL_V6: &str = "fc00:f853:ccd:e793::254";
-const INTERNAL: &str = "10.0.0.1";
+pub(super) const EXTERNAL: &str = "192.168.1.254";
+pub(super) const EXTERNAL_V6: &str = "fc00:f853:ccd:e793::254";
+pub(super) const INTERNAL: &str = "10.0.0.1";
 
-/// What all sessions of one kind have in common beside the addresses.
-#[derive(Default)]
-struct Peering<'a> {
-    /// More lines for the external sessions of BIRD.
-    external: &'a str,
-    /// More lines for the internal sessions of BIRD.
-    internal: &'a str,
+/// What the sessions of BIRD have beside their addresses.
+pub(super) struct Peering<'a> {
+    /// More lines for the external sessions.
+    pub(super) external: &'a str,
+    /// More lines for the internal sessions.
+    pub(super) internal: &'a str,
+    /// The AS of each node.
+    pub(super) nodes: [u32; 3],
+    /// More protocols, whose routes the nodes are sent.
+    pub(super) announced: &'a str,
 }
 
-/// BIRD with three sessions to each node: `eN`, `xN` (IPv6) and `iN`.
-fn bird(rig: &Rig, peering: &Peering<'_>) -> Result<Bird, Box<dyn Error>> {
+impl Default for Peering<'_> {
+    fn default() -> Self {
+        Self { external: "", internal: "", nodes: [64_512; 3], announced: "" }
+    }
+}
+
+/// BIRD with three sessions to each node: `eN`, `xN` (IPv6) and `iN`. Each carries the families that the node asks for.
+pub(super) fn bird(rig: &Rig, peering: &Peering<'_>) -> Result<Bird, Box<dyn Error>> {
     let router = rig.cluster.router().ok_or("the cluster has no router")?;
-    let sessions = (1..=3).map(|number| {
+    let Peering { external, internal, announced, .. } = peering;
+    let export = if announced.is_empty() { "none" } else { "where source = RTS_STATIC" };
+    let sessions = peering.nodes.iter().zip(1..).map(|(system, number)| {
         let common = "passive on; error wait time 1, 2; connect delay time 1;";
-        let (external, internal) = (peering.external, peering.internal);
+        let (v4, v6) = ("ipv4 { import all; export", "ipv6 { import all; export");
         format!(
-            "protocol bgp e{number} {{ local {EXTERNAL} as 65000; neighbor 192.168.1.1{number} as 64512; {common} {external} \
-             ipv4 {{ import all; export none; }}; }}\n\
-             protocol bgp x{number} {{ local {EXTERNAL_V6} as 65000; neighbor fc00:f853:ccd:e793::1{number} as 64512; {common} {external} \
-             ipv6 {{ import all; export none; }}; ipv4 {{ import all; export none; extended next hop on; }}; }}\n\
-             protocol bgp i{number} {{ local {INTERNAL} as 64512; neighbor 10.0.0.1{number} as 64512; direct; {common} {internal} \
-             ipv4 {{ import all; export none; }}; }}\n"
+            "protocol bgp e{number} {{ local {EXTERNAL} as 65000; neighbor 192.168.1.1{number} as {system}; {common} {external} \
+             {v4} {export}; }}; {v6} none; }}; }}\n\
+             protocol bgp x{number} {{ local {EXTERNAL_V6} as 65000; neighbor fc00:f853:ccd:e793::1{number} as {system}; {common} {external} \
+             {v6} {export}; }}; {v4} none; extended next hop on; }}; }}\n\
+             protocol bgp i{number} {{ local {INTERNAL} as 64512; neighbor 10.0.0.1{number} as {system}; direct; {common} {internal} \
+             {v4} {export}; }}; {v6} none; }}; }}\n"
         )
     });
-    let text = format!("router id 10.0.0.1;\n{}", sessions.collect::<Vec<_>>().join("\n"));
+    let text = format!("router id 10.0.0.1;\n{announced}\n{}", sessions.collect::<Vec<_>>().join("\n"));
     Ok(Bird::start(router, &text)?)
 }
 
-fn external(more: &str) -> String {
+pub(super) fn external(more: &str) -> String {
     format!("{{myASN: 64512, peerASN: 65000, peerAddress: {EXTERNAL}{more}}}")
 }
 
-fn external_v6(more: &str) -> String {
+pub(super) fn external_v6(more: &str) -> String {
     format!("{{myASN: 64512, peerASN: 65000, peerAddress: \"{EXTERNAL_V6}\"{more}}}")
 }
 
-fn internal(more: &str) -> String {
+pub(super) fn internal(more: &str) -> String {
     format!("{{myASN: 64512, peerASN: 64512, peerAddress: {INTERNAL}{more}}}")
 }
 
-fn peer(rig: &Rig, name: &str, spec: &str) -> Checked {
+pub(super) fn peer(rig: &Rig, name: &str, spec: &str) -> Checked {
     rig.ours("BGPPeer", "v1beta2", name, spec)
 }
 
-fn advertise(rig: &Rig, name: &str, spec: &str) -> Checked {
+pub(super) fn advertise(rig: &Rig, name: &str, spec: &str) -> Checked {
     rig.ours("BGPAdvertisement", "v1beta1", name, spec)
 }
 
 /// All three peers.
-fn peers(rig: &Rig) -> Checked {
+pub(super) fn peers(rig: &Rig) -> Checked {
     peer(rig, "external", &external(""))?;
     peer(rig, "external6", &external_v6(""))?;
     peer(rig, "internal", &internal(""))
@@ -113,7 +124,7 @@ fn next_hops(routes: &[Route], prefix: &str, start: &str) -> BTreeSet<String> {
     hops.filter_map(|hop| hop.chars().last()).map(|last| format!("n{last}")).collect()
 }
 
-fn prefix_of(address: &str) -> String {
+pub(super) fn prefix_of(address: &str) -> String {
     if address.contains(':') { format!("{address}/128") } else { format!("{address}/32") }
 }
 
@@ -122,7 +133,7 @@ fn names(nodes: &[&str]) -> BTreeSet<String> {
 }
 
 /// Waits until the router has routes of exactly these nodes for the address, by each kind of session that carries it.
-fn routed(bird: &Bird, address: &str, nodes: &[&str]) -> Checked {
+pub(super) fn routed(bird: &Bird, address: &str, nodes: &[&str]) -> Checked {
     if address.contains(':') {
         return by(bird, &prefix_of(address), "fc00:f853:ccd:e793:", nodes);
     }
@@ -131,29 +142,29 @@ fn routed(bird: &Bird, address: &str, nodes: &[&str]) -> Checked {
 }
 
 /// Waits until the next hops of a prefix that begin so are those of exactly these nodes.
-fn by(bird: &Bird, prefix: &str, start: &str, nodes: &[&str]) -> Checked {
+pub(super) fn by(router: &dyn Router, prefix: &str, start: &str, nodes: &[&str]) -> Checked {
     let family = if prefix.contains(':') { 6 } else { 4 };
     let wanted = names(nodes);
     let what = format!("routes of {prefix} by {start} from {nodes:?}");
-    bird.wait_routes(family, &what, SOON, &|routes| next_hops(routes, prefix, start) == wanted)?;
+    router.wait_routes(family, &what, SOON, &|routes| next_hops(routes, prefix, start) == wanted)?;
     Ok(())
 }
 
-fn unrouted(bird: &Bird, address: &str, during: Duration) -> Checked {
+pub(super) fn unrouted(bird: &Bird, address: &str, during: Duration) -> Checked {
     routed(bird, address, &[])?;
     std::thread::sleep(during);
     routed(bird, address, &[])
 }
 
 /// The routes of an address that have come by sessions of one kind.
-fn routes_by(bird: &Bird, prefix: &str, start: &str) -> Result<Vec<Route>, Box<dyn Error>> {
+pub(super) fn routes_by(router: &dyn Router, prefix: &str, start: &str) -> Result<Vec<Route>, Box<dyn Error>> {
     let family = if prefix.contains(':') { 6 } else { 4 };
     let is_of =
         |route: &Route| route.prefix == prefix && route.next_hops.first().is_some_and(|hop| hop.starts_with(start));
-    Ok(bird.routes(family)?.into_iter().filter(is_of).collect())
+    Ok(router.routes(family)?.into_iter().filter(is_of).collect())
 }
 
-fn up(bird: &Bird, start: &str, nodes: &[&str]) -> Checked {
+pub(super) fn up(bird: &Bird, start: &str, nodes: &[&str]) -> Checked {
     for node in ALL {
         let address = format!("{start}1{}", node.trim_start_matches('n'));
         bird.wait_established(&address, nodes.contains(&node), SOON)?;
@@ -162,11 +173,11 @@ fn up(bird: &Bird, start: &str, nodes: &[&str]) -> Checked {
 }
 
 /// A pool of both families, all peers, an empty advertisement, everything running.
-fn usual(rig: &mut Rig) -> Result<Bird, Box<dyn Error>> {
+pub(super) fn usual(rig: &mut Rig) -> Result<Bird, Box<dyn Error>> {
     usual_with(rig, &Peering::default(), &[POOL_V4, POOL_V6])
 }
 
-fn usual_with(rig: &mut Rig, peering: &Peering<'_>, pool: &[&str]) -> Result<Bird, Box<dyn Error>> {
+pub(super) fn usual_with(rig: &mut Rig, peering: &Peering<'_>, pool: &[&str]) -> Result<Bird, Box<dyn Error>> {
     let bird = bird(rig, peering)?;
     rig.pool("bgp", pool)?;
     peers(rig)?;
@@ -461,7 +472,7 @@ fn bgp_51(rig: &mut Rig) -> Checked {
     Ok(())
 }
 
-fn on(nodes: &str) -> String {
+pub(super) fn on(nodes: &str) -> String {
     format!("nodeSelectors: [{{matchExpressions: [{{key: kubernetes.io/hostname, operator: In, values: [{nodes}]}}]}}]")
 }
 

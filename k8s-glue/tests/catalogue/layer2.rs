@@ -3,17 +3,21 @@
 
 use std::collections::BTreeSet;
 use std::error::Error;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use lab::cluster::Answer;
+use lab::control_plane::objects::Transport;
+use lab::datagram;
 
 use super::Scenario;
-use super::rig::{Checked, Rig, SHOP, Statuses, check, wait};
+use super::rig::{CALM, Checked, Rig, SHOP, Statuses, check, wait};
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
     ("l2_01_a_service_is_reached", l2_01),
     ("l2_02_a_status_names_the_node_that_announces", l2_02),
     ("l2_03_with_policy_local_the_announcing_node_answers_itself", l2_03),
+    ("l2_04_ports_of_tcp_and_udp", l2_04),
     ("l2_05_a_node_without_network_announces_nothing", l2_05),
     ("l2_06_an_excluded_node_announces_nothing", l2_06),
     ("l2_07_pools_as_ranges_and_as_prefixes", l2_07),
@@ -38,7 +42,9 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     ("l2_27_a_preference_for_some_services", l2_27),
     ("l2_30_the_status_lists_the_interfaces", l2_30),
     ("l2_31_answers_give_the_hardware_address_of_the_interface", l2_31),
+    ("l2_32_one_interface_after_the_other", l2_32),
     ("l2_33_an_interface_that_does_not_exist", l2_33),
+    ("l2_34_two_advertisements_of_an_interface_each", l2_34),
     ("l2_35_an_interface_and_a_node", l2_35),
 ];
 
@@ -113,6 +119,20 @@ fn l2_03(rig: &mut Rig) -> Checked {
         check(answer.node == owner, format!("{owner} announces and {} answers", answer.node))?;
     }
     Ok(())
+}
+
+fn l2_04(rig: &mut Rig) -> Checked {
+    usual(rig)?;
+    let ports = "[{name: pages, port: 80, protocol: TCP}, {name: datagrams, port: 81, protocol: UDP}]";
+    rig.cluster.apply(&format!(
+        "{{apiVersion: v1, kind: Service, metadata: {{name: web, namespace: {SHOP}}}, spec: {{type: LoadBalancer, ports: {ports}}}}}"
+    ))?;
+    rig.serve(SHOP, "web", &[("pages", Transport::Tcp), ("datagrams", Transport::Udp)], &ALL)?;
+    let address = wait("an address", || rig.addresses("web"), |addresses| !addresses.is_empty())?.remove(0);
+    rig.reach(&address)?;
+    let server = SocketAddr::new(address.parse()?, 81);
+    let ask = || Ok(datagram::ask_from(rig.cluster.client(), server, Duration::from_secs(1))?);
+    wait("an answer to a datagram", ask, |page| Answer::of(page).is_some()).map(drop)
 }
 
 fn away_and_back(rig: &mut Rig, away: impl Fn(&Rig, &str) -> Checked, back: impl Fn(&Rig, &str) -> Checked) -> Checked {
@@ -426,6 +446,38 @@ fn l2_31(rig: &mut Rig) -> Checked {
     let seen = rig.hardware_of(&addresses[0])?;
     check(seen == BTreeSet::from([hardware]), format!("{seen:?} and not {hardware:?}"))?;
     rig.reach(&addresses[0]).map(drop)
+}
+
+/// Waits until nobody or one node answers on each segment: the first, the second.
+fn segments(rig: &Rig, address: &str, expected: [usize; 2]) -> Checked {
+    let during = Duration::from_millis(600);
+    let look = || Ok([rig.answering(address, during)?.len(), rig.answering_on_second(address, during)?.len()]);
+    wait(&format!("{expected:?} nodes to answer on the two segments"), look, |found| *found == expected).map(drop)
+}
+
+fn l2_32(rig: &mut Rig) -> Checked {
+    rig.pool("lan", &[V4])?;
+    rig.start_all()?;
+    let address = rig.ask("web", "", false, &ALL)?.remove(0);
+    for (link, expected) in [("eth0", [1, 0]), ("eth1", [0, 1])] {
+        advertise(rig, "one", &format!("{{interfaces: [{link}]}}"))?;
+        segments(rig, &address, expected)?;
+        let (first, second) = (rig.answering(&address, CALM)?.len(), rig.answering_on_second(&address, CALM)?.len());
+        check([first, second] == expected, format!("{first} and {second} nodes answer, and not {expected:?}"))?;
+    }
+    Ok(())
+}
+
+fn l2_34(rig: &mut Rig) -> Checked {
+    rig.pool("lan", &[V4])?;
+    advertise(rig, "first", "{interfaces: [eth0]}")?;
+    advertise(rig, "second", "{interfaces: [eth1]}")?;
+    rig.start_all()?;
+    let address = rig.ask("web", "", false, &ALL)?.remove(0);
+    segments(rig, &address, [1, 1])?;
+    let owner = rig.owner(&address)?;
+    let second = rig.answering_on_second(&address, Duration::from_millis(600))?;
+    check(second == BTreeSet::from([owner]), format!("another node answers on the second segment: {second:?}"))
 }
 
 fn l2_33(rig: &mut Rig) -> Checked {

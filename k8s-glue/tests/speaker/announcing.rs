@@ -65,9 +65,9 @@ pub(crate) fn an_excluded_node_hands_over(rig: &mut Rig) -> Checked {
     let watch = rig.watch(&[FIRST.parse()?])?;
     let from = lab::Moment::now();
     let label = "node.kubernetes.io/exclude-from-external-load-balancers";
-    rig.cluster.admin().run(&["label", "node", &owner, &format!("{label}=")])?;
+    rig.label(&owner, &format!("{label}="))?;
     let next = wait("another node", || rig.owner(FIRST), |next| *next != owner)?;
-    rig.cluster.admin().run(&["label", "node", &owner, &format!("{label}-")])?;
+    rig.label(&owner, &format!("{label}-"))?;
     std::thread::sleep(CALM);
     // [OWN-34]: a healthy owner keeps what it has.
     check(rig.owner(FIRST)? == next, "it moved back without need")?;

@@ -6,6 +6,7 @@
 
 #![expect(dead_code, reason = "two test binaries share it, and neither uses all of it")]
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::error::Error;
 use std::fmt::Debug;
@@ -15,8 +16,9 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use lab::cluster::{INSTALL_NAMESPACE, Plan, Pod, Program, Role};
+use lab::control_plane::objects::Transport;
 use lab::control_plane::{Binaries, Kubectl};
-use lab::{Capture, Cluster, Hardware, Judge, Keep, Moment, Prober, http, wait_until};
+use lab::{Capture, Cluster, Hardware, Host, Judge, Keep, Moment, Prober, http, wait_until};
 use serde_json::Value;
 
 pub(crate) type Checked = Result<(), Box<dyn Error>>;
@@ -25,6 +27,8 @@ pub(crate) type Checked = Result<(), Box<dyn Error>>;
 pub(crate) const SOON: Duration = Duration::from_secs(40);
 /// What must not come about is looked for during this time.
 pub(crate) const CALM: Duration = Duration::from_secs(3);
+/// Where each role tells its metrics, in the host it runs in.
+pub(crate) const METRICS_PORT: u16 = 9_120;
 /// The namespace of the Services.
 pub(crate) const SHOP: &str = "shop";
 /// Kinds that tests make and that are taken away before each.
@@ -46,6 +50,8 @@ pub(crate) struct Rig {
     /// The accounts of controller and speaker, with the rights of `deploy/`.
     users: [Kubectl; 2],
     pods: Vec<Pod>,
+    /// Whether labels or conditions of nodes are others than at the start.
+    nodes_changed: Cell<bool>,
 }
 
 /// Runs a check on the one cluster of this binary, after taking away what the one before made.
@@ -67,7 +73,7 @@ pub(crate) fn with(name: &str, check: fn(&mut Rig) -> Checked) -> Result<(), Str
 impl Rig {
     fn start() -> Result<Self, Box<dyn Error>> {
         let binaries = BINARIES.get().ok_or("the programs were not looked for")?;
-        let mut cluster = Cluster::start(binaries, &Plan { router: true, ..Plan::default() })?;
+        let mut cluster = Cluster::start(binaries, &Plan { router: true, second_segment: true, ..Plan::default() })?;
         let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");
         cluster.admin().run(&["apply", "-k", &deploy.to_string_lossy()])?;
         cluster.apply(&format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {SHOP}}}}}"))?;
@@ -81,7 +87,7 @@ impl Rig {
         }
         let user = |name: &str| cluster.plane().service_account(INSTALL_NAMESPACE, name);
         let users = [user("controller")?, user("speaker")?];
-        Ok(Self { cluster, speakers: Vec::new(), controller: None, users, pods })
+        Ok(Self { cluster, speakers: Vec::new(), controller: None, users, pods, nodes_changed: Cell::new(false) })
     }
 
     /// Takes away everything that tests make.
@@ -89,6 +95,9 @@ impl Rig {
         let admin = self.cluster.admin();
         admin.run(&["delete", "services,endpointslices,events", "--all", "--namespace", SHOP])?;
         admin.run(&["delete", KINDS, "--all", "--namespace", INSTALL_NAMESPACE])?;
+        if !self.nodes_changed.replace(false) {
+            return Ok(());
+        }
         let labels = [
             "node.kubernetes.io/exclude-from-external-load-balancers-",
             "kind-",
@@ -97,11 +106,14 @@ impl Rig {
             "zone-",
             "role-",
             "name-",
+            "rack-",
+            "network-speed-",
         ];
         admin.run(&[&["label", "nodes", "--all"], labels.as_slice()].concat())?;
         for node in self.cluster.nodes() {
             self.network(node.name(), "False")?;
         }
+        self.nodes_changed.set(false);
         Ok(())
     }
 
@@ -122,7 +134,10 @@ impl Rig {
 
     /// The program as every node runs it.
     pub(crate) fn program() -> Program {
-        Program::new(env!("CARGO_BIN_EXE_ferrule")).with_argument("--log-level=debug").with_argument("--port=0")
+        Program::new(env!("CARGO_BIN_EXE_ferrule"))
+            .with_argument("--log-level=debug")
+            .with_argument(&format!("--port={METRICS_PORT}"))
+            .with_argument("--metrics-plain-http")
     }
 
     /// Starts a speaker on each node.
@@ -157,8 +172,13 @@ impl Rig {
     fn apply_service(&self, name: &str, annotations: &str, spec: &str, nodes: &[&str]) -> Checked {
         let metadata = format!("{{name: {name}, namespace: {SHOP}, annotations: {annotations}}}");
         self.cluster.apply(&format!("{{apiVersion: v1, kind: Service, metadata: {metadata}, spec: {spec}}}"))?;
+        self.serve(SHOP, name, &[("", Transport::Tcp)], nodes)
+    }
+
+    /// Gives a Service a pod on each of these nodes; its ports have these names and protocols.
+    pub(crate) fn serve(&self, namespace: &str, service: &str, ports: &[(&str, Transport)], nodes: &[&str]) -> Checked {
         let pods: Vec<&Pod> = self.pods.iter().filter(|pod| nodes.contains(&pod.node())).collect();
-        self.cluster.endpoints(SHOP, name, &pods)?;
+        self.cluster.endpoints_at(namespace, service, ports, &pods)?;
         Ok(())
     }
 
@@ -193,7 +213,12 @@ impl Rig {
 
     /// The addresses in the status of a Service.
     pub(crate) fn addresses(&self, name: &str) -> Result<Vec<String>, Box<dyn Error>> {
-        let service = self.get(&["service", name, "-n", SHOP])?;
+        self.addresses_in(SHOP, name)
+    }
+
+    /// The addresses in the status of a Service of any namespace.
+    pub(crate) fn addresses_in(&self, namespace: &str, name: &str) -> Result<Vec<String>, Box<dyn Error>> {
+        let service = self.get(&["service", name, "-n", namespace])?;
         let ingress = service[0]["status"]["loadBalancer"]["ingress"].as_array().cloned().unwrap_or_default();
         Ok(ingress.iter().filter_map(|entry| entry["ip"].as_str().map(ToOwned::to_owned)).collect())
     }
@@ -216,6 +241,7 @@ impl Rig {
 
     /// Labels a node: `key=value`, or `key-` to take a label away.
     pub(crate) fn label(&self, node: &str, label: &str) -> Checked {
+        self.nodes_changed.set(true);
         self.cluster.admin().run(&["label", "--overwrite", "node", node, label])?;
         Ok(())
     }
@@ -228,6 +254,7 @@ impl Rig {
 
     /// Sets a node's condition `NetworkUnavailable`.
     pub(crate) fn network(&self, node: &str, unavailable: &str) -> Checked {
+        self.nodes_changed.set(true);
         let condition =
             format!("{{\"type\": \"NetworkUnavailable\", \"status\": \"{unavailable}\", \"reason\": \"Laboratory\"}}");
         let patch = format!("{{\"status\": {{\"conditions\": [{condition}]}}}}");
@@ -294,6 +321,23 @@ impl Rig {
         Ok(judge.answers(address).iter().map(|answer| answer.host.to_string()).collect())
     }
 
+    /// [`Rig::answering`] on the second segment.
+    pub(crate) fn answering_on_second(
+        &self,
+        address: &str,
+        during: Duration,
+    ) -> Result<BTreeSet<String>, Box<dyn Error>> {
+        let address: IpAddr = address.parse()?;
+        let segment = self.cluster.second_segment().ok_or("the cluster has no second segment")?;
+        let capture = Capture::start(segment, Keep::Arp)?;
+        let sender: IpAddr = "192.168.2.100".parse()?;
+        let prober = Prober::start(self.cluster.client(), "eth1", sender, &[address], 20)?;
+        std::thread::sleep(during);
+        drop(prober);
+        let judge = Judge::of(&capture.frames()?);
+        Ok(judge.answers(address).iter().map(|answer| answer.host.to_string()).collect())
+    }
+
     /// Waits until exactly one host answers for the address, and gives its name.
     pub(crate) fn owner(&self, address: &str) -> Result<String, Box<dyn Error>> {
         let look = || self.answering(address, Duration::from_millis(600));
@@ -317,9 +361,7 @@ impl Rig {
 
     /// Fetches from the client, once.
     pub(crate) fn fetch(&self, address: &str) -> Result<String, Box<dyn Error>> {
-        let target = SocketAddr::new(address.parse()?, 80);
-        let page = http::get_from(self.cluster.client(), target, Duration::from_secs(2))?;
-        Ok(page.trim().to_owned())
+        fetch_from(self.cluster.client(), address, 80)
     }
 
     /// Waits until the client gets a page.
@@ -347,9 +389,14 @@ impl Rig {
 
     /// Reasons and messages of the events on a Service.
     pub(crate) fn events(&self, service: &str) -> Result<Vec<(String, String)>, Box<dyn Error>> {
+        self.events_in(SHOP, service)
+    }
+
+    /// [`Rig::events`] of any namespace.
+    pub(crate) fn events_in(&self, namespace: &str, service: &str) -> Result<Vec<(String, String)>, Box<dyn Error>> {
         let selector = format!("involvedObject.name={service}");
         let text = |value: &Value, key: &str| value[key].as_str().unwrap_or_default().to_owned();
-        let items = self.get(&["events", "-n", SHOP, "--field-selector", &selector])?;
+        let items = self.get(&["events", "-n", namespace, "--field-selector", &selector])?;
         Ok(items.iter().map(|item| (text(item, "reason"), text(item, "message"))).collect())
     }
 }
@@ -380,6 +427,12 @@ impl Watch {
         let address: IpAddr = address.parse()?;
         Ok(self.judge()?.gap(address, from, Moment::now()).0)
     }
+}
+
+/// Fetches from a host, once.
+pub(crate) fn fetch_from(host: &Host, address: &str, port: u16) -> Result<String, Box<dyn Error>> {
+    let page = http::get_from(host, SocketAddr::new(address.parse()?, port), Duration::from_secs(2))?;
+    Ok(page.trim().to_owned())
 }
 
 pub(crate) fn check(holds: bool, what: impl Into<String>) -> Checked {
