@@ -7,6 +7,7 @@
 //! | `configuration_state` | the object in which a role says whether it can use the configuration |
 //! | `events` | what users read in `kubectl describe`: merged, rationed, sent |
 //! | `lease` | one leader among the processes of a role |
+//! | `standing` | what stays in force of a configuration that has faults |
 //! | `watch` | one stream of what happens to the watched kinds; reconnects by itself |
 //! | `world` | folds that stream into the present state, and says what each change touches |
 //! | `write` | writes, each made only while its role may write |
@@ -18,6 +19,7 @@ pub(crate) mod clock;
 pub(crate) mod configuration_state;
 pub(crate) mod events;
 pub(crate) mod lease;
+pub(crate) mod standing;
 pub(crate) mod watch;
 pub(crate) mod world;
 pub(crate) mod write;

@@ -7,7 +7,8 @@
 //! | `host` | the loop: what is seen and reported in, the desired set out |
 //! | `board` | what this node announces for each Service, as the announcers report it |
 //! | `clerk`, `assigned` | what is told of it: statuses, events, the state of the configuration |
-//! | `remarks`, `measures`, `sessions` | what is wrong with objects, figures for metrics, sessions in the log |
+//! | `remarks`, `measures` | what is wrong with objects, figures for metrics |
+//! | `sessions`, `event_log` | the log: sessions, what is announced |
 //! | `report`, `scribe`, `verdict` | how that is written, and put right where others change it |
 //!
 //! Nothing is announced before every object was seen once ([SPK-7]). The announcing never waits for the API server: with that away
@@ -16,6 +17,7 @@
 mod assigned;
 mod board;
 mod clerk;
+mod event_log;
 mod exclude;
 mod host;
 mod keys;

@@ -43,6 +43,7 @@ fn main() -> ExitCode {
         trial("without_the_right_to_leases_it_runs_and_says_so", failures::without_leases),
         trial("a_polite_stop_hands_the_lease_over_at_once", failures::a_polite_stop),
         trial("a_stopped_leader_gives_no_address_twice", failures::a_stopped_leader),
+        trial("a_webhook_that_is_away_stops_its_own_services_alone", failures::a_webhook_away),
         trial("an_api_server_that_was_away_is_served_again", failures::an_api_server_away),
         trial("watches_that_expired_begin_anew", failures::watches_that_expired),
     ];

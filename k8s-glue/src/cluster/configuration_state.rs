@@ -120,11 +120,16 @@ impl Verdict {
             Self::ConfigurationError(reasons) => format!("{MARKER}{reasons}"),
             Self::UnknownError(reason) => reason.clone(),
         };
-        if text.len() > MESSAGE_LIMIT {
-            let end = (0..=MESSAGE_LIMIT).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default();
-            text.truncate(end);
-        }
+        cut(&mut text);
         text
+    }
+}
+
+/// Cuts a message to what the API server takes.
+fn cut(text: &mut String) {
+    if text.len() > MESSAGE_LIMIT {
+        let end = (0..=MESSAGE_LIMIT).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default();
+        text.truncate(end);
     }
 }
 
@@ -203,7 +208,13 @@ impl Speaking {
         let is_ours = |one: &&Value| text(one, "type") == self.component.remark_condition();
         let standing =
             conditions.and_then(|conditions| conditions.iter().find(is_ours)).map(|one| text(one, "message"));
-        standing.unwrap_or_default() == self.remark
+        standing.unwrap_or_default() == self.remark_message()
+    }
+
+    fn remark_message(&self) -> String {
+        let mut text = self.remark.clone();
+        cut(&mut text);
+        text
     }
 
     fn body(&self, observed: Option<&Map<String, Value>>) -> Value {
@@ -236,7 +247,7 @@ impl Speaking {
                 "type": self.component.remark_condition(),
                 "status": "False",
                 "reason": "NotSupported",
-                "message": self.remark,
+                "message": self.remark_message(),
                 "lastTransitionTime": wall.seconds(),
             }));
         }
@@ -340,6 +351,10 @@ mod tests {
         assert_eq!(remarked["status"]["result"], "Valid");
         assert_eq!(remarked["status"]["conditions"][1]["status"], "False");
         assert_eq!(speaking.need(Some(&remarked), &Verdict::Reconciled), Need::Nothing);
+        speaking.remark = "ä".repeat(40_000);
+        let long = merged(&speaking, &Verdict::Reconciled);
+        assert!(long["status"]["conditions"][1]["message"].as_str().unwrap().len() <= MESSAGE_LIMIT);
+        assert_eq!(speaking.need(Some(&long), &Verdict::Reconciled), Need::Nothing);
         speaking.remark.clear();
         assert_eq!(speaking.need(Some(&remarked), &Verdict::Reconciled), Need::Status);
     }

@@ -19,6 +19,11 @@ use crate::convert::{self, Endpoint, ServiceObject};
 use crate::manifest::{Document, Positions};
 use crate::plan::snapshot::facts;
 
+/// The annotation with the pool that the addresses are from ([ANNOT-4]).
+pub(crate) const POOL: &str = "metallb.io/ip-allocated-from-pool";
+/// Its older spelling, which is only ever removed ([D162-4]).
+pub(crate) const POOL_BEFORE: &str = "metallb.universe.tf/ip-allocated-from-pool";
+
 /// What the annotations of a Service begin with that mean something here.
 const OUR_ANNOTATIONS: [&str; 2] = ["metallb.io/", "metallb.universe.tf/"];
 
@@ -37,6 +42,14 @@ impl SeenService {
     /// The version of the object that was seen; empty where the server gives none.
     pub(crate) fn resource_version(&self) -> &str {
         &self.version
+    }
+
+    /// The pool that its recorded addresses are from; `None` where it has none.
+    pub(crate) fn recorded_pool(&self) -> Option<&str> {
+        let object = &self.object;
+        let is_served = object.service_kind == ServiceKind::LoadBalancer && !object.recorded.is_empty();
+        let pool = object.annotations.get(POOL).or_else(|| object.annotations.get(POOL_BEFORE));
+        pool.filter(|_| is_served).map(String::as_str)
     }
 
     /// The identity of the object over its life.

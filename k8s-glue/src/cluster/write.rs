@@ -69,8 +69,10 @@ pub enum WriteError {
 /// What a failed write says about the next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Failing {
-    /// The API server cannot be reached, is overloaded, or did not answer: other writes would fare the same.
+    /// The API server cannot be reached or is overloaded: other writes would fare the same.
     Server,
+    /// The API server failed at this write (500) or did not answer in time, as where a webhook is away: others may fare better.
+    Internal,
     /// The object has another version than was seen.
     Conflict,
     /// The object is not there.
@@ -86,10 +88,13 @@ impl WriteError {
     pub(crate) fn failing(&self) -> Failing {
         match self {
             Self::NotLeading => Failing::Authority,
+            // A webhook that does not answer takes longer than a request may.
+            Self::Request(RequestError::Timeout) => Failing::Internal,
             Self::Request(error) => match error.status() {
                 Some(404) => Failing::Missing,
                 Some(409) => Failing::Conflict,
-                None | Some(429 | 500..) => Failing::Server,
+                Some(500) => Failing::Internal,
+                None | Some(429 | 501..) => Failing::Server,
                 Some(_) => Failing::Refused,
             },
         }
@@ -272,13 +277,13 @@ mod tests {
                 Failing::Missing,
                 Failing::Conflict,
                 Failing::Server,
-                Failing::Server,
+                Failing::Internal,
                 Failing::Server,
                 Failing::Refused,
                 Failing::Refused
             ]
         );
-        assert_eq!(WriteError::from(RequestError::Timeout).failing(), Failing::Server);
+        assert_eq!(WriteError::from(RequestError::Timeout).failing(), Failing::Internal);
         assert_eq!(WriteError::NotLeading.failing(), Failing::Authority);
     }
 }

@@ -11,11 +11,12 @@
 
 mod account;
 mod lingering;
+mod stranded;
 mod telling;
+mod trouble;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 
 use lbcore::addresses::{RecordedAddresses, ServiceAddresses};
 use lbcore::allocator::{Allocator, Change, PoolsError};
@@ -27,19 +28,11 @@ use lbcore::usage::PoolUsage;
 
 use self::account::{Account, Assumed, Flight};
 use self::lingering::Lingering;
+use self::trouble::Trouble;
 use super::service_status::Desired;
 use crate::cluster::events::Told;
 use crate::cluster::world::SeenService;
 use crate::cluster::write::Failing;
-
-/// The first delay after a write of one Service failed; doubles ([ARCH-10]).
-const RETRY_MIN: Duration = Duration::from_millis(5);
-/// The longest such delay.
-const RETRY_MAX: Duration = Duration::from_secs(60);
-/// The first pause of all writes after the API server failed; doubles.
-const PAUSE_MIN: Duration = Duration::from_millis(100);
-/// The longest such pause: an API server that is back is used again within it.
-const PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// One write of a Service's status.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,6 +77,8 @@ pub(crate) struct Planner {
     class: Option<String>,
     allocator: Allocator,
     has_pools: bool,
+    /// Pools that are there and of which nothing is in force.
+    refused: BTreeSet<PoolName>,
     accounts: BTreeMap<ServiceKey, Account>,
     due: BTreeSet<Turn>,
     retries: BTreeSet<(Timestamp, ServiceKey)>,
@@ -93,11 +88,9 @@ pub(crate) struct Planner {
     /// The allocator's generation when those who wait were last considered.
     considered: u64,
     outputs: VecDeque<Output>,
-    in_flight: usize,
-    has_passed: bool,
-    /// No write before this time.
-    paused_until: Timestamp,
-    pause: Duration,
+    /// Services of the first view that were not looked at yet, or whose first write was not tried yet.
+    untried: BTreeSet<ServiceKey>,
+    trouble: Trouble,
     counts: Counts,
 }
 
@@ -108,6 +101,7 @@ impl Planner {
             class,
             allocator: Allocator::default(),
             has_pools: false,
+            refused: BTreeSet::new(),
             accounts: BTreeMap::new(),
             due: BTreeSet::new(),
             retries: BTreeSet::new(),
@@ -115,10 +109,8 @@ impl Planner {
             lingering: Lingering::default(),
             considered: 0,
             outputs: VecDeque::new(),
-            in_flight: 0,
-            has_passed: false,
-            paused_until: Timestamp::ZERO,
-            pause: PAUSE_MIN,
+            untried: BTreeSet::new(),
+            trouble: Trouble::default(),
             counts: Counts::default(),
         }
     }
@@ -155,6 +147,7 @@ impl Planner {
         self.allocator.replace_pools(pools)?;
         if !self.has_pools {
             self.has_pools = true;
+            self.untried = self.accounts.keys().cloned().collect();
             let states: Vec<ServiceState> = self.accounts.values().map(|account| self.state_of(account)).collect();
             // Who loses is told when it is looked at.
             replay(&mut self.allocator, &states);
@@ -167,16 +160,24 @@ impl Planner {
         Ok(())
     }
 
+    /// The pools of which nothing is in force, though they are there. What Services have of them is kept as it is recorded.
+    pub(crate) fn handle_refused(&mut self, refused: BTreeSet<PoolName>) {
+        if self.refused != refused {
+            self.refused = refused;
+            let keys: Vec<ServiceKey> = self.accounts.keys().cloned().collect();
+            for key in &keys {
+                self.call(key);
+            }
+        }
+    }
+
     /// A write came to its end: the API server took it, or not.
     pub(crate) fn handle_written(&mut self, now: Timestamp, write: &StatusWrite, outcome: Result<(), Failing>) {
-        self.in_flight = self.in_flight.saturating_sub(1);
-        match outcome {
-            Ok(()) => self.pause = PAUSE_MIN,
-            Err(Failing::Server | Failing::Authority) => {
-                self.paused_until = now + self.pause;
-                self.pause = (self.pause * 2).min(PAUSE_MAX);
+        self.untried.remove(&write.key);
+        if outcome.is_ok() {
+            for other in self.trouble.succeed(&write.key) {
+                self.try_again(&other);
             }
-            Err(Failing::Conflict | Failing::Missing | Failing::Refused) => {}
         }
         self.counts.failures += u64::from(outcome.is_err());
         // A Service that was forgotten meanwhile may be back, and have a write of its own.
@@ -185,7 +186,12 @@ impl Planner {
                 && account.flight != Flight::None
                 && *account.writes_on == *write.seen.resource_version()
         };
-        let Some(account) = self.accounts.get_mut(&write.key).filter(is_its_own) else { return };
+        let Some(account) = self.accounts.get_mut(&write.key).filter(is_its_own) else {
+            if outcome == Err(Failing::Server) {
+                self.trouble.pause_all(now);
+            }
+            return;
+        };
         let was_called = account.flight == Flight::Called;
         account.flight = Flight::None;
         match outcome {
@@ -198,7 +204,8 @@ impl Planner {
                 }
             }
             Err(failing) => {
-                account.fail(now, failing);
+                let delay = self.trouble.fail(now, &write.key, failing, &mut account.fault);
+                account.fail(now, failing, delay);
                 self.linger(&write.key, &[]);
                 self.call(&write.key);
             }
@@ -209,10 +216,9 @@ impl Planner {
     pub(crate) fn poll_output(&mut self, now: Timestamp) -> Option<Output> {
         loop {
             if let Some(output) = self.outputs.pop_front() {
-                self.in_flight += usize::from(matches!(output, Output::Write(_)));
                 return Some(output);
             }
-            if !self.has_pools || now < self.paused_until {
+            if !self.has_pools || self.trouble.paused_until(now).is_some() {
                 return None;
             }
             while let Some((_, key)) = self.retries.first().filter(|(at, _)| *at <= now).cloned() {
@@ -222,7 +228,6 @@ impl Planner {
             if let Some(turn) = self.due.pop_first() {
                 self.look(now, &turn.key);
             } else if !self.consider_waiting() {
-                self.has_passed |= self.in_flight == 0;
                 return None;
             }
         }
@@ -230,15 +235,13 @@ impl Planner {
 
     /// When to poll again, if nothing happens before.
     pub(crate) fn poll_timeout(&self, now: Timestamp) -> Option<Timestamp> {
-        if now < self.paused_until {
-            return Some(self.paused_until);
-        }
-        self.retries.first().map(|(at, _)| *at)
+        self.trouble.paused_until(now).or_else(|| self.retries.first().map(|(at, _)| *at))
     }
 
-    /// Whether every Service has been looked at since the first pools, and every write that followed was tried.
-    pub(crate) const fn has_passed(&self) -> bool {
-        self.has_passed
+    /// Whether every Service of the first view has been looked at since the first pools, and every write that followed was tried; one that
+    /// fails holds up no other.
+    pub(crate) fn has_passed(&self) -> bool {
+        self.has_pools && self.untried.is_empty()
     }
 
     /// The counters of the pools, in order of name.
@@ -302,8 +305,18 @@ impl Planner {
         !self.due.is_empty()
     }
 
+    /// What a Service failed at may be over.
+    fn try_again(&mut self, key: &ServiceKey) {
+        if let Some(account) = self.accounts.get_mut(key).filter(|account| !account.fault.is_own()) {
+            account.not_before = Timestamp::ZERO;
+            self.call(key);
+        }
+    }
+
     fn forget(&mut self, key: &ServiceKey) {
         self.waiting.remove(key);
+        self.untried.remove(key);
+        self.trouble.forget(key);
         let held = self.allocator.forget_by_key(key);
         let Some(_) = self.accounts.remove(key) else { return };
         self.counts.departures += 1;
@@ -335,6 +348,9 @@ impl Planner {
             return;
         }
         self.counts.looks += 1;
+        if self.strand(key) {
+            return;
+        }
         let before = self.lift(key);
         let Some(account) = self.accounts.get(key) else { return };
         let state = self.state_of(account);
@@ -362,6 +378,9 @@ impl Planner {
             account.generation = generation;
         }
         self.tell(key, &outcome, write.is_some());
+        if write.is_none() {
+            self.untried.remove(key);
+        }
         if let Some(write) = write {
             self.outputs.push_back(Output::Write(write));
         } else if state.kind == ServiceKind::Other && !self.is_releasing(key) {

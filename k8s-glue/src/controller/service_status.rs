@@ -12,11 +12,7 @@ use lbcore::service::PoolName;
 use serde_json::{Map, Value, json};
 
 use crate::cluster::world::SeenService;
-
-/// The annotation with the pool that the addresses are from ([ANNOT-4]).
-pub(crate) const POOL: &str = "metallb.io/ip-allocated-from-pool";
-/// Its older spelling, which is only ever removed ([D162-4]).
-pub(crate) const POOL_BEFORE: &str = "metallb.universe.tf/ip-allocated-from-pool";
+pub(crate) use crate::cluster::world::{POOL, POOL_BEFORE};
 
 /// What the status of a Service shall say.
 #[derive(Clone, Debug, PartialEq, Eq)]

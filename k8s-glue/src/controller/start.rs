@@ -97,7 +97,7 @@ pub(super) async fn member_secret(
         match error.failing() {
             // Another controller was faster, or an earlier try of ours was carried out.
             Failing::Conflict => return Ok(()),
-            Failing::Server => sleep(RETRY).await,
+            Failing::Server | Failing::Internal => sleep(RETRY).await,
             Failing::Authority | Failing::Missing | Failing::Refused => return Err(failed(error)),
         }
     }

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use announce_arp::io::now;
 use kube::Client;
-use lbcore::config::{Config, Problem, Severity};
 use lbcore::pool::Pool;
 use lbcore::service::PoolName;
 use lbcore::time::Timestamp;
@@ -23,6 +22,7 @@ use super::planner::{Counts, Output, Planner, StatusWrite};
 use super::pool_status::{PoolStatuses, PoolWrite};
 use crate::cluster::configuration_state::{self, Need, Speaking, Verdict};
 use crate::cluster::events::EventSink;
+use crate::cluster::standing::Standing;
 use crate::cluster::watch::{Kind, ObjectName, Watched, Watches};
 use crate::cluster::world::{Touched, World};
 use crate::cluster::write::{Answer, Failing, Target, WriteError, Writer};
@@ -68,6 +68,7 @@ struct Term {
     writing_services: usize,
     is_config_stale: bool,
     pools: Option<Vec<Pool>>,
+    standing: Standing,
     verdict: Option<Verdict>,
     is_reporting: bool,
     report_at: Timestamp,
@@ -105,6 +106,7 @@ pub(crate) async fn lead(client: &Client, context: TermContext) -> Result<(), Co
         writing_services: 0,
         is_config_stale: true,
         pools: None,
+        standing: Standing::default(),
         verdict: None,
         is_reporting: false,
         report_at: Timestamp::ZERO,
@@ -223,9 +225,6 @@ impl Term {
         }
         if self.planner.has_passed() {
             self.write_pools();
-        }
-        // A configuration that is refused is a user's to mend: the process is ready for it ([CHTTP-6]).
-        if self.planner.has_passed() || self.pools.is_none() {
             self.context.is_ready.store(true, Ordering::Release);
         }
         self.report();
@@ -251,29 +250,28 @@ impl Term {
         self.context.measures.show(work, self.planner.pools().map(of_pool).collect());
     }
 
-    /// Judges the pools, and puts them in force where they are good ([CFG-10] to [CFG-12]).
+    /// Judges the pools, and puts in force what is good of them ([CFG-10] to [CFG-12]).
     fn configure(&mut self) -> Result<(), ControllerError> {
-        let (raw, mut problems) = self.world.raw_config(&[Kind::IpAddressPool]);
+        let (raw, problems) = self.world.raw_config(&[Kind::IpAddressPool]);
         let settings = lbcore::config::Settings {
             install_namespace: Arc::from(self.context.namespace.as_str()),
             ..lbcore::config::Settings::default()
         };
-        let outcome = Config::build(&raw, &settings);
-        problems.extend(outcome.problems);
-        let errors: Vec<String> =
-            problems.iter().filter(|problem| problem.severity == Severity::Error).map(Problem::to_string).collect();
-        let verdict = if let Some(config) = outcome.config.filter(|_| errors.is_empty()) {
-            let pools: Vec<Pool> = config.pools().values().map(|pool| (*pool.pool).clone()).collect();
-            if self.pools.as_ref() != Some(&pools) {
-                self.planner.handle_pools(pools.iter().cloned())?;
-                self.pool_statuses.handle_change();
-                tracing::info!(pools = pools.len(), "configuration is in force");
-                self.pools = Some(pools);
-            }
+        let config = self.standing.judge(&self.world, &raw, &problems, &settings);
+        self.planner.handle_refused(self.standing.refused_pools());
+        let pools: Vec<Pool> = config.pools().values().map(|pool| (*pool.pool).clone()).collect();
+        if self.pools.as_ref() != Some(&pools) {
+            self.planner.handle_pools(pools.iter().cloned())?;
+            self.pool_statuses.handle_change();
+            tracing::info!(pools = pools.len(), "configuration is in force");
+            self.pools = Some(pools);
+        }
+        let refusals = self.standing.refusals();
+        let verdict = if refusals.is_empty() {
             Verdict::Reconciled
         } else {
-            let reasons = errors.join("\n");
-            tracing::error!(error = reasons, "failed to parse the configuration");
+            let reasons = refusals.join("\n");
+            tracing::error!(error = reasons, "configuration could not be used in full");
             Verdict::ConfigurationError(reasons)
         };
         self.judgements += 1;
@@ -362,6 +360,11 @@ impl Term {
     }
 }
 
+/// Whether the API server gave a write up for a webhook that does not answer.
+fn is_by_webhook(error: &WriteError) -> bool {
+    error.to_string().contains("failed calling webhook")
+}
+
 fn log_written(write: &StatusWrite, outcome: Result<&(), &WriteError>) {
     let service = &write.key;
     match outcome {
@@ -371,6 +374,11 @@ fn log_written(write: &StatusWrite, outcome: Result<&(), &WriteError>) {
         }
         Err(error) if matches!(error.failing(), Failing::Conflict | Failing::Authority) => {
             tracing::debug!(%service, %error, "status was not written");
+        }
+        Err(error) if is_by_webhook(error) => {
+            let mend =
+                "mend that webhook, or delete its ValidatingWebhookConfiguration or MutatingWebhookConfiguration";
+            tracing::warn!(%service, %error, mend, "status was not written and is tried again");
         }
         Err(error) => tracing::warn!(%service, %error, "status was not written and is tried again"),
     }

@@ -25,9 +25,10 @@ use tokio::time::{interval, sleep};
 use super::SpeakerError;
 use super::board::Board;
 use super::clerk::{Clerk, Heard};
+use super::event_log::{self, LabelLog};
 use super::keys::{self, KeyRing};
 use super::measures::Measures;
-use super::remarks::{self, Voice};
+use super::remarks::{self, Quiet, Voice};
 use super::report::NODE_LABEL;
 use super::scene::{ConfigurationLook, NEEDED, Scene, Settled};
 use super::sessions::SessionLog;
@@ -77,8 +78,9 @@ struct Host {
     client: Client,
     measures: Arc<Measures>,
     sessions: SessionLog,
-    /// Whether what is wrong with objects has to be told again.
-    objects_due: bool,
+    labels: LabelLog,
+    /// When what is wrong with objects has to be told again.
+    objects_due: Quiet,
     /// What watches are in trouble with, said once.
     troubles: BTreeSet<(Kind, String)>,
     /// The view that says who comes first among these members.
@@ -118,7 +120,8 @@ pub(super) async fn run(mut start: Start) -> Result<Outcome, SpeakerError> {
         client,
         measures,
         sessions: SessionLog::default(),
-        objects_due: false,
+        labels: LabelLog::default(),
+        objects_due: Quiet::default(),
         troubles: BTreeSet::new(),
         order: None,
         start,
@@ -204,6 +207,8 @@ impl Host {
         loop {
             self.pass().await?;
             let is_waiting = self.clerk.is_none();
+            let told_at = self.objects_due.poll_timeout().filter(|_| !is_waiting && !self.hub.is_listening());
+            let objects_in = told_at.map(|at| at.since(now()));
             let wake = tokio::select! {
                 biased;
                 () = stop_asked(&mut stop) => Wake::Stop,
@@ -215,6 +220,7 @@ impl Host {
                 _ = key_ticks.tick() => Wake::KeyFile,
                 // The end of listening is a moment, not an event.
                 () = sleep(period), if self.hub.is_listening() => Wake::Look,
+                () = sleep(objects_in.unwrap_or_default()), if objects_in.is_some() => Wake::Look,
             };
             match wake {
                 Wake::Stop => break,
@@ -355,6 +361,7 @@ impl Host {
         }
         self.start_on_segments()?;
         if settled.affected.is_none() {
+            self.labels.tell(self.scene.own_node());
             self.configure_bgp();
         }
         self.order = None;
@@ -379,7 +386,7 @@ impl Host {
     fn tell_configuration(&mut self) {
         let refusals = self.scene.refusals();
         self.measures.set_configuration(!refusals.is_empty());
-        self.objects_due = true;
+        self.objects_due.handle_change(now());
         if refusals.is_empty() {
             tracing::info!(event = "configReloaded", "config reloaded");
         } else {
@@ -424,7 +431,7 @@ impl Host {
             |service: &ServiceKey| snapshot.service(service).map(|facts| facts.addresses.clone()).unwrap_or_default();
         let world = self.scene.world();
         for moved in self.board.take_moved(addresses) {
-            log_moved(&moved);
+            event_log::tell_moved(&moved, snapshot, &self.start.judging.node);
             self.measures.handle_moved(&moved);
             clerk.tell_moved(world, &moved);
         }
@@ -432,7 +439,7 @@ impl Host {
             return;
         }
         clerk.judge_rest(&self.board, Heard::Enough);
-        if std::mem::take(&mut self.objects_due) {
+        if self.objects_due.poll(now()) {
             let own = &self.start.judging.node;
             let is_first = self.hub.members().iter().all(|member| member.name >= *own);
             let voice = if is_first { Voice::All } else { Voice::Own };
@@ -464,22 +471,6 @@ async fn reported(readers: &[StatusReader]) {
         return std::future::pending().await;
     }
     select_all(readers.iter().map(|reader| Box::pin(reader.changed()))).await;
-}
-
-fn log_moved(moved: &super::board::Moved) {
-    use lbcore::decide::Protocol;
-    for (protocol, name) in [(Protocol::Bgp, "bgp"), (Protocol::Layer2, "layer2")] {
-        let (before, after) = moved.addresses(protocol);
-        if before == after {
-            continue;
-        }
-        let service = &moved.service;
-        if after.is_empty() {
-            tracing::info!(event = "serviceWithdrawn", %service, ips = ?before, protocol = name, "service is not announced here any more");
-        } else {
-            tracing::info!(event = "serviceAnnounced", %service, ips = ?after, protocol = name, "service is announced from here");
-        }
-    }
 }
 
 /// Says at level debug why Services are not stood for here ([LOG-5]).

@@ -7,14 +7,14 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use lbcore::config::salvage::{Salvaged, salvage};
-use lbcore::config::{Config, ObjectRef, Problem, RawConfig, Settings, Severity};
+use lbcore::config::{Config, ObjectRef, Problem, RawConfig, Settings};
 use lbcore::converge::ServiceKind;
 use lbcore::decide::{Affected, DecideOptions, Extent, Snapshot};
 use lbcore::labels::Labels;
 use lbcore::node::{NetworkCondition, Node};
 use lbcore::service::{NodeName, ServiceKey};
 
+use crate::cluster::standing::Standing;
 use crate::cluster::watch::{Kind, Seen};
 use crate::cluster::world::{Touched, World};
 
@@ -99,10 +99,7 @@ pub(crate) struct Scene {
     world: World,
     /// `None` before the first full list.
     snapshot: Option<Snapshot>,
-    in_force: RawConfig,
-    problems: Vec<Problem>,
-    left_out: Vec<ObjectRef>,
-    outdated: Vec<ObjectRef>,
+    standing: Standing,
     dirty: Dirty,
 }
 
@@ -110,16 +107,7 @@ impl Scene {
     /// Nothing seen yet.
     pub(crate) fn new(judging: Judging) -> Self {
         let world = World::new(&judging.settings.install_namespace);
-        Self {
-            judging,
-            world,
-            snapshot: None,
-            in_force: RawConfig::default(),
-            problems: Vec::new(),
-            left_out: Vec::new(),
-            outdated: Vec::new(),
-            dirty: Dirty::default(),
-        }
+        Self { judging, world, snapshot: None, standing: Standing::default(), dirty: Dirty::default() }
     }
 
     /// Takes in one thing seen, and gives what of it is none of the scene's: reports, and trouble of watches.
@@ -148,7 +136,11 @@ impl Scene {
         if self.snapshot.is_none() && !self.world.is_complete(&NEEDED) {
             return None;
         }
-        let dirty = std::mem::take(&mut self.dirty);
+        let mut dirty = std::mem::take(&mut self.dirty);
+        dirty.configuration |= dirty.services.iter().any(|service| {
+            let pool = self.world.service(service).and_then(|seen| seen.recorded_pool());
+            pool.is_some_and(|pool| self.standing.is_behind(pool))
+        });
         let is_first = self.snapshot.is_none();
         let configuration =
             if is_first || dirty.configuration { self.look_at_configuration() } else { ConfigurationLook::Untouched };
@@ -173,13 +165,8 @@ impl Scene {
         let (raw, typed) = self.world.raw_config(&CONFIGURATION);
         let part = raw.for_node(&own);
         let typed: Vec<Problem> = typed.into_iter().filter(|problem| concerns(problem, &part)).collect();
-        let Salvaged { config, in_force, problems, left_out, outdated } =
-            salvage(&part, &typed, &self.in_force, &self.judging.settings);
-        self.problems = problems;
-        self.left_out = left_out;
-        self.outdated = outdated;
-        let nodes = in_force.nodes.clone();
-        self.in_force = in_force;
+        let config = self.standing.judge(&self.world, &part, &typed, &self.judging.settings);
+        let nodes = self.standing.in_force().nodes.clone();
         let options = self.judging.options.clone();
         let (snapshot, look) = match &self.snapshot {
             None => (Snapshot::new(config, nodes, options), ConfigurationLook::Changed),
@@ -246,18 +233,12 @@ impl Scene {
 
     /// What the rules refuse, in words; empty where the whole configuration is in force.
     pub(crate) fn refusals(&self) -> Vec<String> {
-        let errors = self.problems.iter().filter(|problem| problem.severity == Severity::Error);
-        let mut lines: Vec<String> = errors.map(ToString::to_string).collect();
-        lines.extend(self.left_out.iter().map(|object| format!("{object} is left out")));
-        lines.extend(self.outdated.iter().map(|object| format!("{object} stays in force as it was before its change")));
-        lines.sort();
-        lines.dedup();
-        lines
+        self.standing.refusals()
     }
 
-    /// Every problem, warnings included.
-    pub(crate) fn problems(&self) -> &[Problem] {
-        &self.problems
+    /// What stays in force, and what that cost.
+    pub(crate) const fn standing(&self) -> &Standing {
+        &self.standing
     }
 }
 

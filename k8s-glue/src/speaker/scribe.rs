@@ -151,7 +151,7 @@ impl Work {
                         self.again_later(service);
                         return Ok(());
                     }
-                    Failing::Server | Failing::Authority => {
+                    Failing::Server | Failing::Internal | Failing::Authority => {
                         tracing::debug!(%service, kind = self.resource.kind, %error, "status is not written yet");
                         self.shared.reports().make_due(service);
                         return Err(error);

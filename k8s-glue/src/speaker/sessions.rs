@@ -13,6 +13,7 @@ const CHANGED: &str = "the configuration of the peer changed";
 pub(crate) struct SessionLog {
     version: SessionsVersion,
     up: BTreeMap<Arc<str>, bool>,
+    notified: BTreeMap<Arc<str>, String>,
 }
 
 impl SessionLog {
@@ -45,7 +46,14 @@ impl SessionLog {
                 (Some(_), _) => {}
             }
             self.up.insert(Arc::clone(peer), is_up);
+            if let Some(notification) = session.last_notification
+                && self.notified.get(peer) != Some(&notification)
+            {
+                tracing::warn!(event = "peerNotification", %peer, address, notification, "one side ended the BGP session");
+                self.notified.insert(Arc::clone(peer), notification);
+            }
         }
+        self.notified.retain(|peer, _| self.up.contains_key(peer));
         for peer in before.into_keys() {
             tracing::info!(event = "peerRemoved", %peer, "BGP peer was removed");
         }

@@ -89,6 +89,38 @@ pub(crate) fn a_stopped_leader(plane: &mut Plane) -> Checked {
     })
 }
 
+/// A webhook for statuses of Services with one label, at an address where nobody answers.
+const WEBHOOK: &str = r#"
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingWebhookConfiguration
+metadata: {name: away}
+webhooks:
+- name: away.example.com
+  admissionReviewVersions: [v1]
+  sideEffects: None
+  failurePolicy: Fail
+  clientConfig: {url: "https://127.0.0.1:1/"}
+  objectSelector: {matchLabels: {app: blocked}}
+  rules: [{apiGroups: [""], apiVersions: [v1], operations: [UPDATE], resources: [services/status], scope: "*"}]
+"#;
+
+// [ARCH-10], [POOLST-6]
+pub(crate) fn a_webhook_away(plane: &mut Plane) -> Checked {
+    let site = Site::new(plane, "blocked", Rights::Ours)?;
+    site.pool(plane, "public", "198.18.4.0/28")?;
+    plane.control.apply(WEBHOOK)?;
+    plane.control.apply(&site.service("blocked", "", ""))?;
+    let mut controller = site.controller(plane, "blocked-1")?;
+    controller.wait_for("failed calling webhook", SOON)?;
+    plane.control.apply(&site.service("web", "", ""))?;
+    site.addresses(plane, "web", |addresses| addresses == ["198.18.4.1"])?;
+    eventually("the status of the pool", || {
+        Ok(site.own(plane, "ipaddresspool", "public")?["status"]["assignedIPv4"] == 2)
+    })?;
+    plane.control.admin().run(&["delete", "validatingwebhookconfiguration", "away"])?;
+    site.addresses(plane, "blocked", |addresses| addresses == ["198.18.4.0"]).map(drop)
+}
+
 pub(crate) fn an_api_server_away(plane: &mut Plane) -> Checked {
     let site = Site::new(plane, "away", Rights::Ours)?;
     site.pool(plane, "public", "192.0.2.192/26")?;

@@ -203,7 +203,7 @@ pub(crate) fn bad_pools_change_nothing(plane: &mut Plane) -> Checked {
         "-p",
         status,
     ])?;
-    let _controller = site.controller(plane, "faulty-1")?;
+    let controller = site.controller(plane, "faulty-1")?;
     let result = |wanted: &str| {
         eventually(&format!("the result {wanted}"), || {
             let state = site.own(plane, "configurationstate", "controller")?;
@@ -223,7 +223,17 @@ pub(crate) fn bad_pools_change_nothing(plane: &mut Plane) -> Checked {
     })?;
     site.pool(plane, "overlaps", "192.0.2.128/29")?;
     result("Invalid")?;
-    ensure(addresses_of(&site.get(plane, "web")?) == ["192.0.2.130"], || "the last good pools are gone".to_owned())
+    ensure(addresses_of(&site.get(plane, "web")?) == ["192.0.2.130"], || "the last good pools are gone".to_owned())?;
+    // A good pool counts beside the faulty one, and after a restart as well.
+    site.pool(plane, "good2", "198.51.100.128/30")?;
+    let asks = ", annotations: {metallb.io/address-pool: good2}";
+    plane.control.apply(&site.service("asks", asks, ""))?;
+    site.addresses(plane, "asks", |addresses| addresses == ["198.51.100.128"])?;
+    drop(controller);
+    let _controller = site.controller(plane, "faulty-2")?;
+    plane.control.apply(&site.service("later", asks, ""))?;
+    site.addresses(plane, "later", |addresses| addresses == ["198.51.100.129"])?;
+    ensure(addresses_of(&site.get(plane, "web")?) == ["192.0.2.130"], || "a restart took it away".to_owned())
 }
 
 // [CTRL-27], [CHG-1], [CHG-2]

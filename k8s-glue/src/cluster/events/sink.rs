@@ -99,7 +99,7 @@ async fn carry_out(shared: &Shared, writer: &Writer, reporter: &Reporter, post: 
         }
     };
     match create(writer, reporter, &ticket).await {
-        Err(error) if error.failing() == Failing::Server => {
+        Err(error) if matches!(error.failing(), Failing::Server | Failing::Internal) => {
             sleep(PAUSE).await;
             create(writer, reporter, &ticket).await
         }

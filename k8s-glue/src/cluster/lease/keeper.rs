@@ -155,7 +155,7 @@ impl Keeper {
         }
         match error.failing() {
             Failing::Conflict | Failing::Missing => self.elector.handle_conflict(now()),
-            Failing::Server | Failing::Refused | Failing::Authority => {
+            Failing::Server | Failing::Internal | Failing::Refused | Failing::Authority => {
                 self.elector.handle_failure(now(), of);
                 let text = error.to_string();
                 if self.trouble.as_ref() != Some(&text) {

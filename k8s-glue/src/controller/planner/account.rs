@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use lbcore::addresses::{RecordedAddresses, parse_address};
 use lbcore::time::Timestamp;
 
-use super::{RETRY_MAX, RETRY_MIN};
+use super::trouble::Fault;
 use crate::cluster::events::Told;
 use crate::cluster::world::SeenService;
 use crate::cluster::write::Failing;
@@ -52,7 +53,7 @@ pub(super) struct Account {
     pub(super) standing: Vec<u64>,
     /// What is told when the write has succeeded.
     pub(super) untold: Vec<Told>,
-    failures: u32,
+    pub(super) fault: Fault,
     is_conflict: bool,
     pub(super) not_before: Timestamp,
 }
@@ -69,7 +70,7 @@ impl Account {
             generation: 0,
             standing: Vec::new(),
             untold: Vec::new(),
-            failures: 0,
+            fault: Fault::default(),
             is_conflict: false,
             not_before: Timestamp::ZERO,
         }
@@ -108,7 +109,7 @@ impl Account {
     }
 
     pub(super) fn succeed(&mut self, desired: &Desired) {
-        self.failures = 0;
+        self.fault = Fault::default();
         self.is_conflict = false;
         self.not_before = Timestamp::ZERO;
         self.is_releasing = false;
@@ -121,20 +122,20 @@ impl Account {
         }
     }
 
-    pub(super) fn fail(&mut self, now: Timestamp, failing: Failing) {
+    /// `delay` is how long this Service waits before the next try; `None` where all writes pause instead.
+    pub(super) fn fail(&mut self, now: Timestamp, failing: Failing, delay: Option<Duration>) {
         self.is_conflict = failing == Failing::Conflict;
-        let is_unknown = failing == Failing::Server || failing == Failing::Authority;
+        let is_unknown = match failing {
+            Failing::Server | Failing::Internal | Failing::Authority => true,
+            Failing::Conflict | Failing::Missing | Failing::Refused => false,
+        };
         if let Some(assumed) = self.assumed_mut() {
             let sent = std::mem::take(&mut assumed.sending);
             // Whether it was carried out is not known.
             assumed.sent.extend(sent.iter().filter(|_| is_unknown));
         }
-        if is_unknown {
-            // All writes pause.
-            return;
+        if let Some(delay) = delay {
+            self.not_before = now + delay;
         }
-        let delay = RETRY_MIN * 2_u32.saturating_pow(self.failures.min(20));
-        self.failures = self.failures.saturating_add(1);
-        self.not_before = now + delay.min(RETRY_MAX);
     }
 }

@@ -1,11 +1,13 @@
 //! What of an outcome is new to the owner of the Service ([CEVT-1] to [CEVT-9], [CEVT-20]).
 
+use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use lbcore::allocator::NoAddress;
 use lbcore::converge::{Convergence, Notice, NoticeKind};
-use lbcore::service::ServiceKey;
+use lbcore::service::{PoolName, ServiceKey};
 
+use super::account::Account;
 use super::{Output, Planner};
 use crate::cluster::events::{About, Told};
 
@@ -21,7 +23,7 @@ impl Planner {
         let mut now: Vec<Told> = outcome
             .notices
             .iter()
-            .map(|notice| told(notice.kind(), notice.event_reason(), notice.to_string()))
+            .map(|notice| told(notice.kind(), notice.event_reason(), in_words(notice, &self.refused)))
             .collect();
         if is_writing {
             let annotations = account.seen.object.annotations.keys();
@@ -30,11 +32,7 @@ impl Planner {
                 told(NoticeKind::Warning, "deprecatedAnnotation", text)
             }));
         }
-        let digests: Vec<u64> = now.iter().map(digest).collect();
-        let mut news = now;
-        let standing = std::mem::replace(&mut account.standing, digests.clone());
-        let mut digests = digests.iter();
-        news.retain(|_| digests.next().is_some_and(|digest| !standing.contains(digest)));
+        let news = account.news(now);
         account.untold.extend(news);
         if !is_writing {
             self.outputs.extend(account.untold.drain(..).map(Output::Tell));
@@ -59,6 +57,38 @@ impl Planner {
             reason: "AddressConflict",
             text,
         }));
+    }
+}
+
+/// A notice as its text; a pool that is refused is there, and what is wrong is said elsewhere.
+fn in_words(notice: &Notice, refused: &BTreeSet<PoolName>) -> String {
+    let Notice::AllocationFailed { reason } = notice else { return notice.to_string() };
+    if let NoAddress::NoSuchPool { pool } = reason
+        && refused.contains(pool)
+    {
+        return format!("no address: the pool {pool} is refused: correct it, its events say what is wrong");
+    }
+    let lacks_pools = matches!(
+        reason,
+        NoAddress::NoPools
+            | NoAddress::NotInPool { .. }
+            | NoAddress::NoEligiblePool
+            | NoAddress::FamilyNowhere { .. }
+            | NoAddress::PoolsExhausted { .. }
+    );
+    if refused.is_empty() || !lacks_pools {
+        return notice.to_string();
+    }
+    let names: Vec<&str> = refused.iter().map(PoolName::as_str).collect();
+    format!("{notice}; refused, and to be corrected: {}", names.join(", "))
+}
+
+impl Account {
+    /// What of this was not said by the look before.
+    pub(super) fn news(&mut self, now: Vec<Told>) -> Vec<Told> {
+        let digests: Vec<u64> = now.iter().map(digest).collect();
+        let standing = std::mem::replace(&mut self.standing, digests.clone());
+        now.into_iter().zip(digests).filter(|(_, digest)| !standing.contains(digest)).map(|(told, _)| told).collect()
     }
 }
 

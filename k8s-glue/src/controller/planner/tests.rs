@@ -303,11 +303,134 @@ fn an_api_server_that_is_away_pauses_all_writes_and_is_used_again_soon() {
             planner.handle_written(at(now), write, Err(Failing::Server));
         }
         let wake = planner.poll_timeout(at(now)).unwrap();
-        assert!(wake > at(now) && wake.since(at(now)) <= PAUSE_MAX);
+        assert!(wake > at(now) && wake.since(at(now)) <= trouble::PAUSE_MAX);
         now = wake.as_micros() / 1_000;
     }
     let (tried, _) = drain(&mut planner, at(now));
     assert_eq!(tried.len(), 20);
+}
+
+/// Tries what is due, where the API server fails at these Services and takes all others; gives back who was tried.
+fn failing_at(planner: &mut Planner, now: u64, failing: Failing, names: &[&str]) -> Vec<String> {
+    let (tried, _) = drain(planner, at(now));
+    for write in &tried {
+        let fails = names.contains(&write.key.name());
+        planner.handle_written(at(now), write, if fails { Err(failing) } else { Ok(()) });
+    }
+    tried.iter().map(|write| write.key.name().to_owned()).collect()
+}
+
+// [ARCH-10], [CHTTP-6]
+#[test]
+fn a_service_whose_write_always_fails_holds_up_no_other_and_waits_longer_each_time() {
+    let mut planner = with_pool("198.18.0.0/16");
+    for name in ["blocked", "web0"] {
+        planner.handle_service(&key(name), Some(&service(name, 1, |_| {})));
+    }
+    let mut tries = Vec::new();
+    for second in 0..600_u64 {
+        let name = format!("web{}", second + 1);
+        planner.handle_service(&key(&name), Some(&service(&name, 1, |_| {})));
+        let tried = failing_at(&mut planner, second * 1_000, Failing::Internal, &["blocked"]);
+        assert!(tried.contains(&name), "{name} waits for another's failure at {second} s: {tried:?}");
+        assert!(planner.has_passed());
+        if tried.contains(&"blocked".to_owned()) {
+            tries.push(second);
+        }
+    }
+    let gaps: Vec<u64> = tries.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(gaps.is_sorted() && gaps.last() == Some(&60) && tries.len() < 20, "{gaps:?}");
+}
+
+// [ARCH-10]
+#[test]
+fn what_one_success_shows_to_be_over_is_tried_again_at_once() {
+    let mut planner = with_pool("192.0.2.0/24");
+    for name in ["a", "b", "c"] {
+        planner.handle_service(&key(name), Some(&service(name, 1, |_| {})));
+    }
+    let mut now = 0;
+    let mut count = 0;
+    while now < 120_000 {
+        count += failing_at(&mut planner, now, Failing::Internal, &["a", "b", "c"]).len();
+        let wake = planner.poll_timeout(at(now)).unwrap().as_micros() / 1_000;
+        assert!(wake > now && wake - now <= 5_000, "one finds out whether it is over");
+        now = wake;
+    }
+    assert!(count < 60, "{count} tries in two minutes");
+    let mut tried = Vec::new();
+    while tried.is_empty() {
+        tried = failing_at(&mut planner, now, Failing::Internal, &[]);
+        now = planner.poll_timeout(at(now)).map_or(now, |wake| wake.as_micros() / 1_000);
+    }
+    tried.extend(failing_at(&mut planner, now, Failing::Internal, &[]));
+    tried.sort();
+    assert_eq!(tried, ["a", "b", "c"]);
+}
+
+// [CHTTP-6]
+#[test]
+fn a_write_that_was_tried_in_vain_counts_as_tried() {
+    let mut planner = Planner::new(None);
+    planner.handle_service(&key("web"), Some(&service("web", 1, |_| {})));
+    planner.handle_pools([pool("p", "192.0.2.0/31")]).unwrap();
+    assert_eq!(failing_at(&mut planner, 0, Failing::Server, &["web"]), ["web"]);
+    assert!(planner.has_passed());
+}
+
+fn refused(names: &[&str]) -> BTreeSet<PoolName> {
+    names.iter().map(|name| name.parse().unwrap()).collect()
+}
+
+// [CFG-2], [CTRL-17]
+#[test]
+fn what_is_recorded_of_a_refused_pool_stays_and_is_given_to_nobody_else() {
+    let mut planner = Planner::new(None);
+    planner.handle_service(&key("web"), Some(&service("web", 1, recorded("192.0.2.1", "small"))));
+    planner.handle_service(&key("new"), Some(&service("new", 1, |_| {})));
+    let asks = |object: &mut Value| {
+        object["metadata"]["annotations"]["metallb.io/loadBalancerIPs"] = "192.0.2.1".into();
+    };
+    planner.handle_service(&key("asks"), Some(&service("asks", 1, asks)));
+    planner.handle_refused(refused(&["small"]));
+    planner.handle_pools([pool("good", "198.51.100.0/31")]).unwrap();
+    let (writes, told) = drain(&mut planner, at(0));
+    assert_eq!(writes.iter().map(|write| write.key.name()).collect::<Vec<_>>(), ["new"]);
+    let reasons: Vec<(&str, &str)> = told.iter().map(|told| (&*told.about.name, told.reason)).collect();
+    assert_eq!(reasons, [("web", "poolRefused"), ("asks", "AllocationFailed")]);
+    assert!(told[1].text.ends_with("; refused, and to be corrected: small"), "{}", told[1].text);
+    planner.handle_written(at(1), &writes[0], Ok(()));
+    assert!(planner.has_passed());
+    // The pool is mended: its address is still that of its Service.
+    planner.handle_refused(refused(&[]));
+    planner.handle_pools([pool("good", "198.51.100.0/31"), pool("small", "192.0.2.0/31")]).unwrap();
+    let (writes, told) = drain(&mut planner, at(2));
+    let reasons: Vec<(&str, &str)> = told.iter().map(|told| (&*told.about.name, told.reason)).collect();
+    assert_eq!((writes, reasons), (Vec::new(), vec![("new", "IPAllocated"), ("asks", "AllocationFailed")]));
+    assert_eq!(planner.allocator.users_of(address("192.0.2.1")), [key("web")]);
+    // It is deleted: nobody keeps what no pool has.
+    let mut planner = Planner::new(None);
+    planner.handle_service(&key("web"), Some(&service("web", 1, recorded("192.0.2.1", "small"))));
+    planner.handle_refused(refused(&["small"]));
+    planner.handle_pools([pool("good", "198.51.100.0/31")]).unwrap();
+    assert_eq!(drain(&mut planner, at(0)).0, []);
+    planner.handle_refused(refused(&[]));
+    let (writes, _) = drain(&mut planner, at(1));
+    assert_eq!(writes[0].desired.addresses(), [address("198.51.100.0")]);
+}
+
+// [CEVT-8]
+#[test]
+fn a_pool_that_is_refused_is_not_called_absent() {
+    let mut planner = Planner::new(None);
+    planner.handle_refused(refused(&["zz-bad"]));
+    planner.handle_pools([pool("good", "198.51.100.0/31")]).unwrap();
+    let asks = |object: &mut Value| {
+        object["metadata"]["annotations"]["metallb.io/address-pool"] = "zz-bad".into();
+    };
+    planner.handle_service(&key("web"), Some(&service("web", 1, asks)));
+    let (_, told) = drain(&mut planner, at(0));
+    assert!(told[0].text.contains("the pool zz-bad is refused"), "{}", told[0].text);
 }
 
 // [CTRL-20], [CHG-2]
