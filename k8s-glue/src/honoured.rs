@@ -6,7 +6,10 @@
 use std::sync::Arc;
 
 use announce_bgp::config::{LeftOut, NotStarted, left_out, not_started};
-use lbcore::config::{Category, Config, Problem, Raw, RawPeer, Severity};
+use lbcore::config::{
+    Category, Config, ObjectRef, Problem, Raw, RawBfdProfile, RawConfig, RawPeer, Settings, Severity,
+};
+use lbcore::labels::Labels;
 use lbcore::peer::Peer;
 
 /// A warning for each field of a peer that a session runs without, or for which there is none. The configuration is the one that was
@@ -23,6 +26,40 @@ pub fn not_honoured(peers: &[Raw<RawPeer>], config: &Config) -> Vec<Problem> {
         fix: fix.to_owned(),
     });
     warnings.collect()
+}
+
+/// The same where the configuration as a whole is refused: peer by peer, each as far as it is right.
+pub fn not_honoured_of_refused(peers: &[Raw<RawPeer>]) -> Vec<Problem> {
+    peers.iter().flat_map(|raw| not_honoured(std::slice::from_ref(raw), &alone(raw))).collect()
+}
+
+/// A configuration of one peer, with what matters here as it is and something right for the rest.
+fn alone(raw: &Raw<RawPeer>) -> Config {
+    let spec = &raw.spec;
+    let is_by_link = spec.interface.as_ref().is_some_and(|interface| !interface.is_empty());
+    let peer = RawPeer {
+        my_asn: Some(64_512),
+        peer_asn: Some(64_513),
+        peer_address: (!is_by_link).then(|| "192.0.2.1".to_owned()),
+        interface: spec.interface.clone(),
+        vrf: spec.vrf.clone(),
+        bfd_profile: spec.bfd_profile.clone(),
+        enable_graceful_restart: spec.enable_graceful_restart,
+        ..RawPeer::default()
+    };
+    let profile = spec.bfd_profile.iter().filter(|name| !name.is_empty()).map(|name| Raw {
+        object: ObjectRef { kind: "BFDProfile".into(), name: name.as_str().into(), ..raw.object.clone() },
+        labels: Labels::new(),
+        spec: RawBfdProfile::default(),
+    });
+    let description = RawConfig {
+        peers: vec![Raw { spec: peer, ..raw.clone() }],
+        bfd_profiles: profile.collect(),
+        ..RawConfig::default()
+    };
+    let install_namespace = raw.object.namespace.clone().unwrap_or_default();
+    let settings = Settings { install_namespace, ..Settings::default() };
+    Config::build(&description, &settings).config.map(|config| (*config).clone()).unwrap_or_default()
 }
 
 /// Field, what comes of it, and the mend.
@@ -48,8 +85,6 @@ fn lacks(peer: &Arc<Peer>) -> Vec<(&'static str, String, &'static str)> {
 
 #[cfg(test)]
 mod tests {
-    use lbcore::config::Settings;
-
     use super::*;
     use crate::load;
     use crate::manifest::Manifests;
@@ -87,5 +122,20 @@ mod tests {
                 assert_eq!(&*problem.object.as_ref().unwrap().name, "tor");
             }
         }
+    }
+
+    // Every problem is told in one run.
+    #[test]
+    fn what_is_not_honoured_is_said_of_a_faulty_peer_too() {
+        let text = "apiVersion: metallb.io/v1beta2\nkind: BGPPeer\nmetadata: {name: tor}\nspec: {myASN: 64500, peerASN: 64501, \
+                    peerAddress: nowhere, vrf: red}\n---\napiVersion: metallb.io/v1beta2\nkind: BGPPeer\nmetadata: {name: two}\nspec: \
+                    {myASN: 64500, peerASN: 64501, peerAddress: 192.0.2.1, bfdProfile: fast, enableGracefulRestart: true}\n";
+        let mut manifests = Manifests::default();
+        manifests.read_bytes(&"a.yaml".into(), text.as_bytes());
+        let loaded = load::check(manifests, &Settings::default());
+        assert!(loaded.config.is_none());
+        let found = not_honoured_of_refused(&loaded.objects.config.peers);
+        let fields: Vec<&str> = found.iter().map(|problem| problem.field.as_str()).collect();
+        assert_eq!(fields, ["spec.vrf", "spec.bfdProfile", "spec.enableGracefulRestart"]);
     }
 }

@@ -11,7 +11,7 @@ use crate::plan::{self, PlanError, PlanSettings};
 use crate::report::Finding;
 
 /// Reads the input and prints what was found. Services whose request cannot be met are warnings; where the configuration is refused, they
-/// are told as far as the request itself is wrong. So are fields that this build does not honour, where the configuration is accepted.
+/// are told as far as the request itself is wrong. So are fields that this build does not honour.
 ///
 /// # Errors
 /// [`PlanError`].
@@ -24,10 +24,14 @@ pub fn validate(arguments: &ValidateArgs) -> Result<Outcome, PlanError> {
         standalone: arguments.standalone,
         ..PlanSettings::default()
     };
+    let peers = &objects.config.peers;
+    let lacking = match &config {
+        Some(config) => honoured::not_honoured(peers, config),
+        None => honoured::not_honoured_of_refused(peers),
+    };
+    report.add(lacking.into_iter().map(|problem| Finding::of_problem(problem, &documents)).collect(), &files);
     let unmet = match config {
         Some(config) => {
-            let lacking = honoured::not_honoured(&objects.config.peers, &config).into_iter();
-            report.add(lacking.map(|problem| Finding::of_problem(problem, &documents)).collect(), &files);
             let assignments = plan::assign(&config, &objects, &settings, &mut Allocator::default())?;
             plan::unmet_requests(&assignments, &documents)
         }
