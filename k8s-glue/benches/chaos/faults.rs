@@ -173,7 +173,7 @@ fn away(rig: &mut Rig, title: &str, part: Part, during: Duration) -> Fallible<Ro
 
 // [OWN-2], [OWN-35]
 fn speaker_restarted(rig: &mut Rig) -> Fallible<Row> {
-    let node = rig.busiest()?;
+    let node = rig.owner()?;
     rig.observe("speaker of the owner killed, started after 2 s", Traffic::TakenOver, Some(&node), |rig| {
         rig.speaker(&node)?.kill()?;
         sleep(Duration::from_secs(2));
@@ -184,7 +184,7 @@ fn speaker_restarted(rig: &mut Rig) -> Fallible<Row> {
 }
 
 fn speaker_gone(rig: &mut Rig) -> Fallible<Row> {
-    let node = rig.busiest()?;
+    let node = rig.owner()?;
     let row = rig.observe("speaker of the owner killed, not started", Traffic::TakenOver, Some(&node), |rig| {
         rig.speaker(&node)?.kill()?;
         sleep(CALM * 2);
@@ -196,7 +196,7 @@ fn speaker_gone(rig: &mut Rig) -> Fallible<Row> {
 }
 
 fn speaker_stopped(rig: &mut Rig) -> Fallible<Row> {
-    let node = rig.busiest()?;
+    let node = rig.owner()?;
     rig.observe("speaker of the owner stopped 30 s, then continued", Traffic::TakenOver, Some(&node), |rig| {
         rig.speaker(&node)?.pause()?;
         sleep(Duration::from_secs(30));

@@ -347,6 +347,12 @@ impl Rig {
         most.cloned().ok_or_else(|| "nobody owns anything".into())
     }
 
+    /// The node that owns the address which two clients ask for, one that knows it and one that does not.
+    pub(crate) fn owner(&self) -> Fallible<String> {
+        let address = self.address("l2-v4", true)?;
+        self.owners()?.remove(&address).ok_or_else(|| format!("nobody owns {address}").into())
+    }
+
     /// The speaker of a node.
     pub(crate) fn speaker(&mut self, node: &str) -> Fallible<&mut Role> {
         self.roles.speaker(node).ok_or_else(|| format!("no speaker on {node}").into())
