@@ -8,7 +8,7 @@ use std::time::Duration;
 use lab::router::{Bird, Route, Router};
 
 use super::Scenario;
-use super::rig::{Checked, Rig, SHOP, SOON, check, wait};
+use super::rig::{CALM, Checked, Rig, SHOP, SOON, check, wait};
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
     ("bgp_01_every_node_announces", bgp_01),
@@ -319,7 +319,8 @@ fn bgp_16(rig: &mut Rig) -> Checked {
     peer(rig, "external", &dynamic("internal", EXTERNAL))?;
     peer(rig, "internal", &dynamic("external", INTERNAL))?;
     rig.start_all()?;
-    std::thread::sleep(Duration::from_secs(8));
+    // Attempts come within a second of each other.
+    std::thread::sleep(CALM);
     up(&bird, "192.168.1.", &[])?;
     up(&bird, "10.0.0.", &[])
 }
@@ -549,7 +550,7 @@ fn bgp_57(rig: &mut Rig) -> Checked {
     }
     routed(&bird, &rig.addresses("frontend")?[0], &ALL)?;
     routed(&bird, &rig.addresses("backend")?[0], &ALL)?;
-    unrouted(&bird, &rig.addresses("other")?[0], Duration::from_secs(5))
+    unrouted(&bird, &rig.addresses("other")?[0], CALM)
 }
 
 /// Two services of two environments, and an advertisement of the first.
@@ -614,7 +615,7 @@ fn bgp_71(rig: &mut Rig) -> Checked {
     // Peers of IPv6 alone do not carry an address of IPv4.
     expect(rig, &ALL, &["external", "internal"])?;
     advertise(rig, "all", "{peers: [external, external6, internal, nobody]}")?;
-    std::thread::sleep(Duration::from_secs(5));
+    std::thread::sleep(CALM);
     expect(rig, &ALL, &["external", "internal"])?;
     rig.cluster.admin().run(&["delete", "bgppeer", "external", "-n", "metallb-system"])?;
     expect(rig, &ALL, &["internal"])?;

@@ -229,7 +229,7 @@ fn l2_12(rig: &mut Rig) -> Checked {
     advertise(rig, "some", "{nodeSelectors: [{matchLabels: {kind: chosen}}]}")?;
     rig.start_all()?;
     let addresses = rig.ask("web", "", false, &ALL)?;
-    silent(rig, &addresses, Duration::from_secs(3))?;
+    silent(rig, &addresses, CALM)?;
     rig.label("n1", "kind=chosen")?;
     speaks(rig, "web", &addresses[0], "n1")
 }
@@ -278,7 +278,7 @@ fn l2_15(rig: &mut Rig) -> Checked {
     rig.start_all()?;
     let addresses = rig.ask("web", "", false, &ALL)?;
     rig.label_service("web", "app=web")?;
-    silent(rig, &addresses, Duration::from_secs(10))
+    silent(rig, &addresses, CALM)
 }
 
 fn l2_16(rig: &mut Rig) -> Checked {
@@ -292,7 +292,7 @@ fn l2_16(rig: &mut Rig) -> Checked {
     }
     rig.reach(&rig.addresses("nginx")?[0])?;
     rig.reach(&rig.addresses("apache")?[0])?;
-    silent(rig, &rig.addresses("other")?, Duration::from_secs(3))
+    silent(rig, &rig.addresses("other")?, CALM)
 }
 
 fn l2_17(rig: &mut Rig) -> Checked {
@@ -309,7 +309,7 @@ fn l2_17(rig: &mut Rig) -> Checked {
 fn l2_18(rig: &mut Rig) -> Checked {
     usual(rig)?;
     rig.create("web", "loadBalancerClass: foo, ", false, &ALL)?;
-    std::thread::sleep(Duration::from_secs(10));
+    std::thread::sleep(CALM);
     check(rig.addresses("web")?.is_empty(), "it got an address")
 }
 
@@ -345,7 +345,7 @@ fn l2_21(rig: &mut Rig) -> Checked {
     let any = "{weight: 10, preference: {}}";
     let none = "{weight: 100, preference: {matchLabels: {nobody: has}}}";
     advertise(rig, "all", &format!("{{preferredNodeSelectors: [{none}, {any}]}}"))?;
-    std::thread::sleep(Duration::from_secs(5));
+    std::thread::sleep(CALM);
     speaks(rig, "web", &address, &natural)
 }
 
@@ -487,7 +487,7 @@ fn l2_33(rig: &mut Rig) -> Checked {
     let addresses = rig.ask("web", "", false, &ALL)?;
     let is_told = |events: &Vec<(String, String)>| events.iter().any(|(reason, _)| reason == "announceFailed");
     wait("the event", || rig.events("web"), is_told)?;
-    silent(rig, &addresses, Duration::from_secs(10))
+    silent(rig, &addresses, CALM)
 }
 
 fn l2_35(rig: &mut Rig) -> Checked {

@@ -180,6 +180,7 @@ fn bgp_21(rig: &mut Rig) -> Checked {
         bird.ask(&format!("restart e{number}"))?;
     }
     let at = Instant::now();
+    check(!bird.is_established("192.168.1.11")?, "the session was not reset")?;
     up(&bird, BY_LAN, &ALL)?;
     check(at.elapsed() < Duration::from_secs(6), format!("established again after {:?} only", at.elapsed()))
 }

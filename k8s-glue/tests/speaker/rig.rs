@@ -27,6 +27,8 @@ pub(crate) type Checked = Result<(), Box<dyn Error>>;
 pub(crate) const SOON: Duration = Duration::from_secs(40);
 /// What must not come about is looked for during this time.
 pub(crate) const CALM: Duration = Duration::from_secs(3);
+/// Between two looks at the world.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Where each role tells its metrics, in the host it runs in.
 pub(crate) const METRICS_PORT: u16 = 9_120;
 /// The namespace of the Services.
@@ -446,16 +448,15 @@ pub(crate) fn wait<T: Debug>(
     is_good: impl Fn(&T) -> bool,
 ) -> Result<T, Box<dyn Error>> {
     let mut last = String::new();
-    let found = wait_until(SOON, what, || match look() {
-        Ok(value) if is_good(&value) => Some(value),
-        Ok(value) => {
-            last = format!("{value:?}");
-            None
-        }
-        Err(error) => {
-            last = error.to_string();
-            None
-        }
+    let found = wait_until(SOON, what, || {
+        last = match look() {
+            Ok(value) if is_good(&value) => return Some(value),
+            Ok(value) => format!("{value:?}"),
+            Err(error) => error.to_string(),
+        };
+        // Most looks start a kubectl: without a pause they take a processor from those whom they wait for.
+        std::thread::sleep(LOOK_EVERY);
+        None
     });
     found.map_err(|error| format!("{error}; last seen: {last}").into())
 }
