@@ -65,8 +65,8 @@ pub(crate) async fn connect(kubeconfig: Option<&Path>) -> Result<Client, Connect
     client_of(config).map_err(|error| ConnectError::Client(Box::new(error)))
 }
 
-/// What [`Client::try_from`] makes, with connections that notice when the other end is gone. Without that a node that was cut off, and
-/// whose API server started anew meanwhile, would wait for the end of a watch that nobody knows any more: five minutes.
+/// What [`Client::try_from`] makes, with connections that notice when the other end is gone without a word: a machine that lost power, a
+/// firewall that forgot. Without that a watch would end by its own limit alone, after 295 s.
 fn client_of(config: Config) -> Result<Client, kube::Error> {
     if config.proxy_url.is_some() {
         // It says which proxies it can do.
