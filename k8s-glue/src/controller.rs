@@ -196,7 +196,7 @@ impl Controller {
 
     async fn run(self, mut signals: Signals) -> Result<Outcome, ControllerError> {
         let authority = Arc::new(Authority::none());
-        let (leadership, led) = watch::channel(Leadership::Candidate);
+        let (leadership, led) = watch::channel(Leadership::Outside);
         let (stop, stopped) = oneshot::channel();
         let name = LeaseName { namespace: self.namespace.clone(), name: LEASE.to_owned() };
         let keeper =
@@ -220,9 +220,9 @@ impl Controller {
     async fn terms(&self, authority: &Arc<Authority>, mut led: watch::Receiver<Leadership>) -> ControllerError {
         loop {
             let leadership = *led.borrow_and_update();
-            let leads = leadership != Leadership::Candidate;
-            // Who waits is ready to take over.
-            self.is_ready.store(!leads, Ordering::Release);
+            let leads = matches!(leadership, Leadership::Leader { .. } | Leadership::WithoutLease);
+            // Who waits is ready where it could take over.
+            self.is_ready.store(leadership == Leadership::Candidate, Ordering::Release);
             if !leads {
                 self.measures.clear();
             }

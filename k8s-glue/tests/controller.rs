@@ -41,6 +41,11 @@ fn main() -> ExitCode {
         trial("bad_pools_change_nothing_and_are_reported", serving::bad_pools_change_nothing),
         trial("who_waits_is_served_when_an_address_is_freed", serving::who_waits_is_served),
         trial("without_the_right_to_leases_it_runs_and_says_so", failures::without_leases),
+        trial(
+            "a_right_to_leases_that_is_gone_for_a_moment_makes_no_second_leader",
+            failures::leases_refused_for_a_moment,
+        ),
+        trial("a_namespace_that_is_not_there_is_told_and_is_not_ready", failures::a_namespace_that_is_not_there),
         trial("a_polite_stop_hands_the_lease_over_at_once", failures::a_polite_stop),
         trial("a_stopped_leader_gives_no_address_twice", failures::a_stopped_leader),
         trial("a_webhook_that_is_away_stops_its_own_services_alone", failures::a_webhook_away),

@@ -1,13 +1,15 @@
 //! One leader among the processes of a role, by a `Lease` of `coordination.k8s.io`.
 //!
 //! [`Elector`] is pure: it is told what was read and written and when, and says what to read or write next and until when this process
-//! leads. `keeper` carries that out. Timings and the record are those of client-go, so that its tools can read them.
+//! leads. `refusals` is pure too, and knows when that is done without a Lease. `keeper` carries both out. Timings and the record are
+//! those of client-go, so that its tools can read them.
 //!
 //! Invariants: whoever leads may write until [`Timings::renew`] after the *start* of its last good renewal, by its own clock; everybody
 //! else waits [`Timings::lease`] from the moment they first saw the record as it is, by theirs. Two rights to write never overlap as long
 //! as clocks run within a fifth of each other.
 
 mod keeper;
+mod refusals;
 
 use std::time::Duration;
 
@@ -212,10 +214,12 @@ impl Elector {
         self.leads_until = (now < until).then_some(until);
     }
 
-    /// A write met another version, or the Lease is gone: it must be read before anything is written.
+    /// A write met another version, or the Lease is gone: it must be read before anything is written. Who led may have been replaced: it
+    /// stops writing and looks at once.
     pub(crate) fn handle_conflict(&mut self, now: Timestamp) {
         self.known = Known::Nothing;
-        self.next_at = now + self.timings.retry;
+        let was_leading = self.leads_until.take().is_some();
+        self.next_at = if was_leading { now } else { now + self.timings.retry };
     }
 
     /// A request failed; a write may have been carried out all the same. What was known of somebody else's record stays known.

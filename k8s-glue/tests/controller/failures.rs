@@ -20,6 +20,39 @@ pub(crate) fn without_leases(plane: &mut Plane) -> Checked {
     site.addresses(plane, "web", |addresses| addresses == ["192.0.2.150"]).map(drop)
 }
 
+// [COMPAT-8], [DEPLOY-8]: an API server answers 403 to everybody for a moment after each start.
+pub(crate) fn leases_refused_for_a_moment(plane: &mut Plane) -> Checked {
+    let site = Site::new(plane, "refused", Rights::Ours)?;
+    site.pool(plane, "public", "192.0.2.128/28")?;
+    let mut first = site.controller(plane, "refused-1")?;
+    first.wait_for("became the leader", SOON)?;
+    let mut second = site.controller(plane, "refused-2")?;
+    second.wait_for("started", SOON)?;
+    std::thread::sleep(Duration::from_secs(3));
+    site.unbind(plane)?;
+    second.wait_for("the Lease is refused to this account", SOON)?;
+    std::thread::sleep(Duration::from_secs(3));
+    site.bind(plane)?;
+    for name in ["a", "b", "c"] {
+        plane.control.apply(&site.service(name, "", ""))?;
+    }
+    site.all_served(plane, 3)?;
+    ensure_unique(&site, plane)?;
+    let log = second.stdout();
+    ensure(!log.contains("running without a leader election"), || format!("it leads beside the leader: {log}"))
+}
+
+// [CHTTP-6]
+pub(crate) fn a_namespace_that_is_not_there(plane: &mut Plane) -> Checked {
+    let (mut controller, probes) = Site::stray(plane, "nowhere")?;
+    controller.wait_for("make the namespace nowhere", SOON)?;
+    std::thread::sleep(Duration::from_secs(5));
+    let told = controller.stdout().matches("make the namespace").count();
+    ensure(told == 1, || format!("told {told} times"))?;
+    let (alive, ready) = (Site::probe(plane, probes, "/healthz")?, Site::probe(plane, probes, "/readyz")?);
+    ensure(alive && !ready, || format!("alive: {alive}, ready: {ready}"))
+}
+
 // [DEPLOY-8], [CCLI-4]
 pub(crate) fn a_polite_stop(plane: &mut Plane) -> Checked {
     let site = Site::new(plane, "polite", Rights::Ours)?;

@@ -1,6 +1,8 @@
 //! A control plane with our definitions and rights, and controllers on it.
 
 use std::error::Error;
+use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -154,16 +156,48 @@ rules:
 - {{apiGroups: [\"\"], resources: [pods], verbs: [get, list]}}
 - {{apiGroups: [metallb.io], resources: [ipaddresspools, communities], verbs: [get, list, watch]}}
 - {{apiGroups: [metallb.io], resources: [ipaddresspools/status], verbs: [update]}}
-{leases}---
-apiVersion: rbac.authorization.k8s.io/v1
-kind: RoleBinding
-metadata: {{name: controller, namespace: {name}}}
-roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: Role, name: controller}}
-subjects: [{{kind: ServiceAccount, name: controller, namespace: {name}}}]
-"
+{leases}"
         ))?;
         let account = plane.control.service_account(name, "controller")?;
-        Ok(Self { name, account, user: format!("system:serviceaccount:{name}:controller") })
+        let site = Self { name, account, user: format!("system:serviceaccount:{name}:controller") };
+        site.bind(plane)?;
+        Ok(site)
+    }
+
+    /// Gives the account of the controllers its rights in the install namespace.
+    pub(crate) fn bind(&self, plane: &Plane) -> Checked {
+        let name = self.name;
+        plane.control.apply(&format!(
+            "{{apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {{name: controller, namespace: {name}}}, \
+             roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: Role, name: controller}}, \
+             subjects: [{{kind: ServiceAccount, name: controller, namespace: {name}}}]}}"
+        ))?;
+        Ok(())
+    }
+
+    /// Takes these rights away.
+    pub(crate) fn unbind(&self, plane: &Plane) -> Checked {
+        plane.control.admin().run(&["delete", "rolebinding", "controller", "-n", self.name])?;
+        Ok(())
+    }
+
+    /// A controller with the rights of an administrator and an install namespace that nobody made, and where its probes are answered.
+    pub(crate) fn stray(plane: &Plane, namespace: &str) -> Fallible<(Controller, SocketAddr)> {
+        const PROBES: u16 = 17_473;
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ferrule"));
+        command.args(["controller", "--port=0", &format!("--health-probe-port={PROBES}"), "--namespace", namespace]);
+        command.env("KUBECONFIG", plane.control.kubeconfig());
+        let controller = Controller(plane.host.spawn(command)?);
+        Ok((controller, SocketAddr::from(([127, 0, 0, 1], PROBES))))
+    }
+
+    /// Whether a probe is answered with 200.
+    pub(crate) fn probe(plane: &Plane, address: SocketAddr, path: &str) -> Fallible<bool> {
+        match plane.host.inside(|| lab::http::get_path(address, path, SOON))? {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::InvalidData => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Applies a pool in the install namespace.

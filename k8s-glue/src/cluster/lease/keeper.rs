@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::{oneshot, watch};
 use tokio::time::{sleep, timeout};
 
+use super::refusals::Refusals;
 use super::{Acquisition, Elector, Failed, Observed, Record, Step, Timings};
 use crate::cluster::client::{RequestError, within};
 use crate::cluster::clock::WallTime;
@@ -29,11 +30,13 @@ pub(crate) struct LeaseName {
 /// Whether this process does the work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Leadership {
-    /// Somebody else does, or it is not known yet.
+    /// It is not known yet, or the Lease cannot be used: this process could not take over.
+    Outside,
+    /// Somebody else does; this one would take over.
     Candidate,
     /// This one does; each acquisition has a number of its own, so that a right lost and won again is a new one.
     Leader { term: u64 },
-    /// This one does: the API server does not let it use Leases.
+    /// This one does: the API server never lets it use Leases.
     WithoutLease,
 }
 
@@ -51,35 +54,24 @@ pub(crate) async fn keep(
         client,
         name,
         elector: Elector::new(&identity, Timings::default()),
+        refusals: Refusals::new(Timings::default()),
         object: Value::Null,
         authority,
         leadership,
         term: 0,
         trouble: None,
+        is_outside: true,
     };
     loop {
-        let next = tokio::select! {
+        tokio::select! {
             biased;
             _ = &mut stop => {
                 keeper.release().await;
                 return;
             }
-            next = keeper.step() => next,
-        };
-        match next {
-            Next::Step => {}
-            Next::WithoutLease => {
-                // Nothing is left to do but to be stopped.
-                let _ = stop.await;
-                return;
-            }
+            () = keeper.step() => {}
         }
     }
-}
-
-enum Next {
-    Step,
-    WithoutLease,
 }
 
 struct Keeper {
@@ -87,6 +79,7 @@ struct Keeper {
     writer: Writer,
     name: LeaseName,
     elector: Elector,
+    refusals: Refusals,
     /// The Lease as last read or written, so that what is not ours in it stays.
     object: Value,
     authority: Arc<Authority>,
@@ -94,6 +87,8 @@ struct Keeper {
     term: u64,
     /// The trouble told last.
     trouble: Option<String>,
+    /// Whether this process could not take over.
+    is_outside: bool,
 }
 
 fn resource() -> ApiResource {
@@ -107,15 +102,17 @@ fn resource() -> ApiResource {
 }
 
 impl Keeper {
-    async fn step(&mut self) -> Next {
+    async fn step(&mut self) {
         self.elector.handle_timeout(now());
+        self.refusals.handle_timeout(now());
         self.publish();
         let started = now();
         let outcome = match self.elector.poll_step(started) {
             Step::Wait(until) => {
-                let wake = self.elector.leads_until().map_or(until, |end| end.min(until));
+                let ends = [self.elector.leads_until(), self.refusals.leads_until()];
+                let wake = ends.into_iter().flatten().fold(until, Timestamp::min);
                 sleep(wake.since(started)).await;
-                return Next::Step;
+                return;
             }
             Step::Read => match self.read().await {
                 Ok(read) => {
@@ -130,60 +127,100 @@ impl Keeper {
             }
         };
         match outcome {
-            Ok(()) => self.trouble = None,
-            Err((error, of)) => {
-                if let Next::WithoutLease = self.failed(&error, of) {
-                    return Next::WithoutLease;
+            Ok(()) => {
+                self.refusals.handle_used();
+                // What is to be written next may still be refused.
+                if matches!(self.elector.poll_step(now()), Step::Wait(_) | Step::Read) {
+                    self.trouble = None;
+                    self.is_outside = false;
                 }
             }
+            Err((error, of)) => self.failed(&error, of, started),
         }
         self.publish();
-        Next::Step
     }
 
-    fn failed(&mut self, error: &WriteError, of: Failed) -> Next {
-        let forbidden = matches!(error, WriteError::Request(error) if error.status() == Some(403));
-        if forbidden && self.term == 0 {
-            tracing::warn!(
-                namespace = self.name.namespace, name = self.name.name, %error,
-                "this account may not use Leases: running without a leader election, so never start a second controller; \
-                 grant get, create and update on leases of coordination.k8s.io"
-            );
-            self.authority.set_unlimited();
-            self.leadership.send_replace(Leadership::WithoutLease);
-            return Next::WithoutLease;
+    fn failed(&mut self, error: &WriteError, of: Failed, started: Timestamp) {
+        let is_forbidden = matches!(error, WriteError::Request(error) if error.status() == Some(403));
+        if is_forbidden {
+            self.refusals.handle_refused(started, now());
+        } else {
+            self.refusals.handle_failure();
         }
-        match error.failing() {
+        let failing = error.failing();
+        match failing {
             Failing::Conflict | Failing::Missing => self.elector.handle_conflict(now()),
             Failing::Server | Failing::Internal | Failing::Refused | Failing::Authority => {
                 self.elector.handle_failure(now(), of);
-                let text = error.to_string();
-                if self.trouble.as_ref() != Some(&text) {
-                    tracing::warn!(namespace = self.name.namespace, name = self.name.name, %error, "lease could not be kept");
-                    self.trouble = Some(text);
-                }
             }
         }
-        Next::Step
+        // What was just read as absent cannot be made: it is the namespace that is missing.
+        let is_homeless = failing == Failing::Missing && self.object.is_null();
+        self.is_outside |= is_forbidden || is_homeless;
+        if is_homeless || !matches!(failing, Failing::Conflict | Failing::Missing) {
+            self.tell(error, is_forbidden, is_homeless);
+        }
+    }
+
+    /// Says what keeps the Lease from being used, once until it is something else.
+    fn tell(&mut self, error: &WriteError, is_forbidden: bool, is_homeless: bool) {
+        let text = error.to_string();
+        if self.trouble.as_ref() == Some(&text) {
+            return;
+        }
+        self.trouble = Some(text);
+        let LeaseName { namespace, name } = &self.name;
+        if is_homeless {
+            tracing::warn!(
+                namespace, name, %error,
+                "the Lease cannot be made, and nothing is done before it is: make the namespace {namespace}, or correct --namespace"
+            );
+        } else if is_forbidden {
+            tracing::warn!(
+                namespace, name, %error,
+                "the Lease is refused to this account: grant get, create and update on leases of coordination.k8s.io in namespace \
+                 {namespace}"
+            );
+        } else {
+            tracing::warn!(namespace, name, %error, "lease could not be kept");
+        }
     }
 
     /// Tells who writes, and who waits to lead.
     fn publish(&mut self) {
-        let until = self.elector.leads_until();
-        let was_leading = matches!(*self.leadership.borrow(), Leadership::Leader { .. });
-        self.authority.set(until);
-        match (was_leading, until) {
-            (false, Some(_)) => {
+        let (with, without) = (self.elector.leads_until(), self.refusals.leads_until());
+        self.authority.set(with.or(without));
+        let before = *self.leadership.borrow();
+        let after = match (with, without, before) {
+            (Some(_), _, Leadership::Leader { .. }) => before,
+            (Some(_), _, _) => {
                 self.term += 1;
                 tracing::info!(term = self.term, "became the leader");
-                self.leadership.send_replace(Leadership::Leader { term: self.term });
+                Leadership::Leader { term: self.term }
             }
-            (true, None) => {
-                tracing::warn!(holder = self.elector.holder(), "is not the leader any more");
-                self.leadership.send_replace(Leadership::Candidate);
-            }
-            (true, Some(_)) | (false, None) => {}
+            (None, Some(_), _) => Leadership::WithoutLease,
+            (None, None, _) if self.is_outside => Leadership::Outside,
+            (None, None, _) => Leadership::Candidate,
+        };
+        if before == after {
+            return;
         }
+        match (before, after) {
+            (_, Leadership::WithoutLease) => tracing::warn!(
+                namespace = self.name.namespace,
+                name = self.name.name,
+                "this account may not use Leases: running without a leader election, so never start a second controller; \
+                 grant get, create and update on leases of coordination.k8s.io"
+            ),
+            (Leadership::Leader { .. }, _) => {
+                tracing::warn!(holder = self.elector.holder(), "is not the leader any more");
+            }
+            (Leadership::WithoutLease, _) => {
+                tracing::warn!("does not lead without a lease any more");
+            }
+            _ => {}
+        }
+        self.leadership.send_replace(after);
     }
 
     async fn read(&mut self) -> Result<Option<Observed>, RequestError> {

@@ -93,6 +93,18 @@ fn a_failed_renewal_keeps_the_right_until_its_deadline_and_is_read_again() {
 }
 
 #[test]
+fn a_renewal_that_meets_another_version_holds_all_writes_until_it_is_read() {
+    let mut elector = elector();
+    elector.handle_written(at(0), at(0), held("pod-a", "1"));
+    elector.handle_conflict(at(2));
+    assert_eq!((elector.leads_until(), elector.poll_step(at(2))), (None, Step::Read));
+    elector.handle_read(at(2), Some(held("pod-a", "2")));
+    assert!(matches!(elector.poll_step(at(2)), Step::Replace { .. }), "somebody else changed what is still ours");
+    elector.handle_conflict(at(2));
+    assert_eq!(elector.poll_step(at(2)), Step::Wait(at(4)), "not again and again");
+}
+
+#[test]
 fn a_release_ends_the_right_and_names_nobody() {
     let mut elector = elector();
     assert_eq!(elector.handle_release(), None);
