@@ -38,8 +38,12 @@ impl Standing {
         let mut salvaged = salvage(given, typed, &self.in_force, settings);
         if has_pools(&salvaged.left_out) || has_pools(&salvaged.outdated) {
             self.used = used_pools(world);
-            let before = self.with_pools_in_order(world, given, typed, settings);
-            salvaged = salvage(given, typed, &before, settings);
+            let pools = self.pools_in_order(world, given, typed, settings);
+            let given_way = given_way(given, &pools);
+            let faults: Vec<Problem> = typed.iter().chain(&given_way).cloned().collect();
+            let before = RawConfig { pools, ..self.in_force.clone() };
+            salvaged = salvage(given, &faults, &before, settings);
+            salvaged.problems.retain(|problem| !given_way.contains(problem));
         }
         let Salvaged { config, in_force, problems, left_out, outdated } = salvaged;
         (self.in_force, self.problems) = (in_force, problems);
@@ -47,35 +51,42 @@ impl Standing {
         config
     }
 
-    /// What was in force, but of the pools the given ones that have precedence, as if they had been in force, too.
-    fn with_pools_in_order(
+    /// The pools that count: as they are given, or as they were where that is faulty or does not agree with those before it.
+    fn pools_in_order(
         &self,
         world: &World,
         given: &RawConfig,
         typed: &[Problem],
         settings: &Settings,
-    ) -> RawConfig {
+    ) -> Vec<Raw<RawPool>> {
         let faulty: BTreeSet<&str> = errors(typed).filter_map(|problem| pool_of(problem.object.as_ref()?)).collect();
+        let alone = |pool: &Raw<RawPool>| RawConfig {
+            pools: vec![pool.clone()],
+            namespaces: given.namespaces.clone(),
+            ..RawConfig::default()
+        };
+        let is_good =
+            |pool: &&Raw<RawPool>| !faulty.contains(&*pool.object.name) && !has_errors(&alone(pool), settings);
+        let good: BTreeMap<&str, &Raw<RawPool>> =
+            given.pools.iter().filter(is_good).map(|pool| (&*pool.object.name, pool)).collect();
         let old: BTreeMap<&str, &Raw<RawPool>> =
             self.in_force.pools.iter().map(|pool| (&*pool.object.name, pool)).collect();
-        let is_same =
-            |pool: &Raw<RawPool>, other: &Raw<RawPool>| pool.spec == other.spec && pool.labels == other.labels;
-        let is_in_force = |pool: &Raw<RawPool>| old.get(&*pool.object.name).is_some_and(|old| is_same(pool, old));
-        let mut order: Vec<&Raw<RawPool>> =
-            given.pools.iter().filter(|pool| !faulty.contains(&*pool.object.name)).collect();
-        order.sort_by_cached_key(|pool| {
-            let name = Arc::clone(&pool.object.name);
-            (!self.used.contains(&*name), !is_in_force(pool), created(world, &name), name)
-        });
-        let mut first = RawConfig { namespaces: given.namespaces.clone(), ..RawConfig::default() };
-        add(&mut first, &order, settings);
-        let taken: BTreeSet<Arc<str>> = first.pools.iter().map(|pool| Arc::clone(&pool.object.name)).collect();
-        let given_as_is = |old: &Raw<RawPool>| {
-            given.pools.iter().any(|pool| pool.object.name == old.object.name && is_same(pool, old))
-        };
-        let others = self.in_force.pools.iter().filter(|old| !taken.contains(&old.object.name) && !given_as_is(old));
-        first.pools.extend(others.cloned());
-        RawConfig { pools: first.pools, ..self.in_force.clone() }
+        let mut order = Vec::new();
+        for pool in &given.pools {
+            let name = &*pool.object.name;
+            let (new, old) = (good.get(name).copied(), old.get(name).copied());
+            let is_changed = new.zip(old).is_none_or(|(new, old)| !is_same(new, old));
+            let rank = |is_in_force: bool, is_old: bool| {
+                (!self.used.contains(name), !is_in_force, created(world, name), name, is_old)
+            };
+            order.extend(new.map(|new| (rank(!is_changed, false), new)));
+            order.extend(old.filter(|_| is_changed).map(|old| (rank(new.is_none(), true), old)));
+        }
+        order.sort_by(|(left, _), (right, _)| left.cmp(right));
+        let order: Vec<&Raw<RawPool>> = order.into_iter().map(|(_, pool)| pool).collect();
+        let mut chosen = RawConfig { namespaces: given.namespaces.clone(), ..RawConfig::default() };
+        add(&mut chosen, &order, settings);
+        chosen.pools
     }
 
     /// The pools of which nothing is in force.
@@ -135,6 +146,30 @@ impl Standing {
     }
 }
 
+/// Keeps out what was not chosen as it is given.
+fn given_way(given: &RawConfig, chosen: &[Raw<RawPool>]) -> Vec<Problem> {
+    let chosen: BTreeMap<&str, &Raw<RawPool>> = chosen.iter().map(|pool| (&*pool.object.name, pool)).collect();
+    let is_out = |pool: &&Raw<RawPool>| chosen.get(&*pool.object.name).is_none_or(|chosen| !is_same(pool, chosen));
+    let out = given.pools.iter().filter(is_out).map(|pool| Problem {
+        severity: Severity::Error,
+        category: Category::OverlappingRanges,
+        object: Some(pool.object.clone()),
+        field: String::new(),
+        message: String::new(),
+        fix: String::new(),
+    });
+    out.collect()
+}
+
+/// Whether two versions of a pool are one.
+fn is_same(left: &Raw<RawPool>, right: &Raw<RawPool>) -> bool {
+    left.spec == right.spec && left.labels == right.labels
+}
+
+fn has_errors(description: &RawConfig, settings: &Settings) -> bool {
+    errors(&Config::build(description, settings).problems).next().is_some()
+}
+
 fn errors(problems: &[Problem]) -> impl Iterator<Item = &Problem> {
     problems.iter().filter(|problem| problem.severity == Severity::Error)
 }
@@ -169,7 +204,7 @@ fn created(world: &World, name: &str) -> String {
 fn add(chosen: &mut RawConfig, more: &[&Raw<RawPool>], settings: &Settings) {
     let count = chosen.pools.len();
     chosen.pools.extend(more.iter().map(|pool| (*pool).clone()));
-    if errors(&Config::build(chosen, settings).problems).next().is_none() {
+    if !has_errors(chosen, settings) {
         return;
     }
     chosen.pools.truncate(count);

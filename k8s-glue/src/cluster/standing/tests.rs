@@ -70,6 +70,26 @@ fn a_pool_that_is_changed_for_the_worse_stays_as_it_was() {
     assert_eq!(later.refused_pools().len(), 1);
 }
 
+// [SPK-8]
+#[test]
+fn a_typing_error_in_a_pool_lets_no_refused_one_in() {
+    let mut world = World::new("metallb-system");
+    pool(&mut world, "small", "192.0.2.0/30", 1);
+    service(&mut world, "web", "192.0.2.1", "small");
+    let mut standing = Standing::default();
+    judge(&mut standing, &world);
+    pool(&mut world, "zz-bad", "192.0.2.0/29", 2);
+    judge(&mut standing, &world);
+    pool(&mut world, "small", "192.0.2.", 1);
+    assert_eq!(judge(&mut standing, &world), ["small"]);
+    assert_eq!(standing.refused_pools(), BTreeSet::from(["zz-bad".parse().unwrap()]));
+    assert_eq!(judge(&mut standing, &world), ["small"], "and so it stays");
+    // A change for the better is taken up meanwhile.
+    pool(&mut world, "small", "192.0.2.0/31", 1);
+    assert_eq!(judge(&mut standing, &world), ["small"]);
+    assert!(standing.refusals().iter().all(|line| line.contains("zz-bad")), "{:?}", standing.refusals());
+}
+
 // [SPK-8], [CFG-24]
 #[test]
 fn a_peer_whose_secret_is_gone_is_said_to_stay_in_force() {
