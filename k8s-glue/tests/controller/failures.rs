@@ -174,7 +174,7 @@ pub(crate) fn an_api_server_away(plane: &mut Plane) -> Checked {
 // The API server has forgotten the places of all watches, and things have changed meanwhile.
 pub(crate) fn watches_that_expired(plane: &mut Plane) -> Checked {
     let site = Site::new(plane, "expired", Rights::Ours)?;
-    site.pool(plane, "public", "192.0.2.32/28")?;
+    site.pool(plane, "public", "192.0.2.32/31")?;
     let mut controller = site.controller(plane, "expired-1")?;
     controller.wait_for("became the leader", SOON)?;
     for (name, address) in [("kept", "192.0.2.32"), ("gone", "192.0.2.33")] {
@@ -190,7 +190,7 @@ pub(crate) fn watches_that_expired(plane: &mut Plane) -> Checked {
     plane.control.admin().run(&["delete", "service", "-n", "shop", "expired-gone"])?;
     plane.control.apply(&site.service("new", "", ""))?;
     controller.signal(libc::SIGCONT)?;
-    // The address is free again for who knows that its Service is gone.
+    // Only who knows that its Service is gone has it: a list can show the new one before that.
     site.addresses(plane, "new", |addresses| addresses == ["192.0.2.33"])?;
     site.addresses(plane, "kept", |addresses| addresses == ["192.0.2.32"])?;
     let log = controller.stdout() + &controller.stderr();
