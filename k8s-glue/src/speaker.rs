@@ -4,9 +4,11 @@
 //! |---|---|
 //! | `start`, `exclude`, `keys` | what must hold before anything is announced: rights, names, links to pass over, the members' key |
 //! | `scene` | everything that decisions rest on: what the watches saw, the part of the configuration that is in force, the snapshot |
+//! | `asking` | what is asked of the API server: watches, the own Pod |
 //! | `host` | the loop: what is seen and reported in, the desired set out |
 //! | `board` | what this node announces for each Service, as the announcers report it |
 //! | `clerk`, `assigned` | what is told of it: statuses, events, the state of the configuration |
+//! | `sight` | whether this node sees what it has to judge |
 //! | `remarks`, `measures` | what is wrong with objects, figures for metrics |
 //! | `sessions`, `event_log` | the log: sessions, what is announced |
 //! | `report`, `scribe`, `verdict` | how that is written, and put right where others change it |
@@ -14,6 +16,7 @@
 //! Nothing is announced before every object was seen once ([SPK-7]). The announcing never waits for the API server: with that away
 //! it goes on as it is ([OWN-24]). No address is bound to a link ([L2-24]).
 
+mod asking;
 mod assigned;
 mod board;
 mod clerk;
@@ -27,6 +30,7 @@ mod report;
 mod scene;
 mod scribe;
 mod sessions;
+mod sight;
 mod start;
 mod verdict;
 

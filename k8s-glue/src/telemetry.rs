@@ -2,7 +2,7 @@
 //!
 //! Every line has `ts` (RFC 3339), `level`, `caller` (file and line) and, where there is a text, `msg`; the fields of the event and of the
 //! spans around it stand beside them. Fields are written as they are given: passwords print as `***` by their own type ([LOG-3]), and
-//! libraries that see them in requests are heard from `warn` on only.
+//! libraries that see them in requests are not heard.
 
 use std::fmt;
 use std::io;
@@ -23,6 +23,8 @@ use crate::args::{Ineffective, LogLevel};
 
 /// The crates of which every level counts; all others are heard from `warn` on.
 const OWN_CRATES: [&str; 6] = ["announce_arp", "announce_bgp", "announce_ndp", "ferrule", "k8s_glue", "lbcore"];
+/// Crates that are not heard: each failure of theirs is returned to us, and told by us once.
+const SILENT_CRATES: [&str; 4] = ["kube_client", "kube_runtime", "tower", "tower_http"];
 
 /// Begins to write lines from this level on. Where lines are written already, nothing changes.
 pub fn start(level: LogLevel) {
@@ -37,7 +39,8 @@ fn filter(level: LogLevel) -> Targets {
         LogLevel::Error => (LevelFilter::ERROR, LevelFilter::ERROR),
         LogLevel::None => (LevelFilter::OFF, LevelFilter::OFF),
     };
-    Targets::new().with_default(others).with_targets(OWN_CRATES.map(|name| (name, own)))
+    let silent = SILENT_CRATES.map(|name| (name, LevelFilter::OFF));
+    Targets::new().with_default(others).with_targets(OWN_CRATES.map(|name| (name, own))).with_targets(silent)
 }
 
 /// Says which flags were given and change nothing.

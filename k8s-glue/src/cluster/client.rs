@@ -1,5 +1,6 @@
 //! The way to the API server, and the limit of every request.
 
+use std::error::Error as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use hyper_util::rt::TokioExecutor;
 use kube::client::ConfigExt as _;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
+use lbcore::time::Timestamp;
 use thiserror::Error;
 use tokio::time::timeout;
 use tower::{BoxError, ServiceBuilder};
@@ -94,31 +96,51 @@ fn client_of(config: Config) -> Result<Client, kube::Error> {
 /// Why a request did not succeed.
 #[derive(Debug, Error)]
 pub enum RequestError {
-    /// The API server said no, or could not be reached.
+    /// The API server said no, or could not be reached. What it said stands in the text, whole: the error of the library below has no more
+    /// to say, and says it as a program's value.
     #[error("{}", text_of(.0))]
-    Api(#[from] kube::Error),
+    Api(Box<kube::Error>),
     /// No answer in time; whether it was carried out is not known.
     #[error("the API server did not answer within {} s", REQUEST_TIMEOUT.as_secs())]
     Timeout,
 }
 
-/// What the API server said, without what else its answer holds.
-fn text_of(error: &kube::Error) -> String {
-    if let kube::Error::Api(status) = error {
-        format!("{} ({})", status.message, status.code)
-    } else {
-        error.to_string()
+impl From<kube::Error> for RequestError {
+    fn from(error: kube::Error) -> Self {
+        Self::Api(Box::new(error))
     }
+}
+
+/// What the API server said, without what else its answer holds; or what keeps us from it, with its causes.
+pub(crate) fn text_of(error: &kube::Error) -> String {
+    if let kube::Error::Api(status) = error {
+        return format!("{} ({})", status.message, status.code);
+    }
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.contains(&next) {
+            text = format!("{text}: {next}");
+        }
+        cause = error.source();
+    }
+    text
 }
 
 impl RequestError {
     /// The HTTP status of the API server's answer, where it gave one.
     pub(crate) fn status(&self) -> Option<u16> {
         match self {
-            Self::Api(kube::Error::Api(status)) => Some(status.code),
-            Self::Api(_) | Self::Timeout => None,
+            Self::Api(error) => status_of(error),
+            Self::Timeout => None,
         }
     }
+}
+
+/// The HTTP status of the API server's answer, where it gave one.
+pub(crate) fn status_of(error: &kube::Error) -> Option<u16> {
+    if let kube::Error::Api(status) = error { Some(status.code) } else { None }
 }
 
 /// A request within [`REQUEST_TIMEOUT`].
@@ -127,4 +149,87 @@ impl RequestError {
 /// [`RequestError`].
 pub(crate) async fn within<T>(request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, RequestError> {
     timeout(REQUEST_TIMEOUT, request).await.map_err(|_| RequestError::Timeout)?.map_err(RequestError::from)
+}
+
+/// An account that may do nothing, for as long as it takes to tell a rule that is missing from an API server that has not read its rules
+/// yet: it answers 401 and 403 to everybody for a moment after its start.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Patience {
+    refused_since: Option<Timestamp>,
+}
+
+impl Patience {
+    /// Refusals are not believed for so long.
+    const LIMIT: Duration = Duration::from_secs(30);
+
+    /// Whether an error is worth another try; one that says no for good is not.
+    pub(crate) fn is_worth_a_try(&mut self, error: &RequestError, now: Timestamp) -> bool {
+        match error.status() {
+            Some(401 | 403) => now.since(*self.refused_since.get_or_insert(now)) < Self::LIMIT,
+            None | Some(429 | 500..) => {
+                self.refused_since = None;
+                true
+            }
+            Some(_) => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use axum::http::Request;
+
+    use super::*;
+
+    fn refused(code: u16) -> RequestError {
+        let status = kube::core::Status::failure("pods \"x\" not found", "NotFound").with_code(code);
+        kube::Error::Api(status.boxed()).into()
+    }
+
+    #[test]
+    fn an_error_is_told_in_words_and_once() {
+        let error = anyhow::Error::from(refused(404)).context("Pod a/x cannot be read");
+        assert_eq!(format!("{error:#}"), "Pod a/x cannot be read: pods \"x\" not found (404)");
+    }
+
+    #[test]
+    fn an_api_server_that_boots_refuses_for_a_moment() {
+        let at = |seconds: u64| Timestamp::from_micros(seconds * 1_000_000);
+        let mut patience = Patience::default();
+        assert!(patience.is_worth_a_try(&refused(403), at(10)) && patience.is_worth_a_try(&refused(401), at(39)));
+        assert!(!patience.is_worth_a_try(&refused(403), at(40)));
+        assert!(patience.is_worth_a_try(&RequestError::Timeout, at(50)));
+        assert!(patience.is_worth_a_try(&refused(403), at(60)), "it was away in between");
+        assert!(!patience.is_worth_a_try(&refused(404), at(61)));
+    }
+
+    // A connection that dies without a word is found by its keepalive timer alone.
+    #[test]
+    fn connections_are_asked_whether_they_are_still_there() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut config = Config::new(format!("http://{address}").parse().unwrap());
+        config.accept_invalid_certs = true;
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        let client = runtime.block_on(async { client_of(config).unwrap() });
+        let asking =
+            runtime.spawn(async move { client.request_text(Request::get("/").body(Vec::new()).unwrap()).await });
+        let (_server, _) = listener.accept().unwrap();
+        // The socket whose peer is the listener: fields 2 and 5 of its line are that peer, and its timer (2: keepalive).
+        let peer = format!("0100007F:{:04X}", address.port());
+        let timer = || {
+            let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+            let fields = table.lines().map(|line| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
+            fields.filter(|fields| fields.get(2) == Some(&peer)).find_map(|fields| fields.get(5).cloned())
+        };
+        let found = (0..100).any(|_| {
+            std::thread::sleep(Duration::from_millis(20));
+            timer().is_some_and(|timer| timer.starts_with("02:"))
+        });
+        asking.abort();
+        runtime.shutdown_background();
+        assert!(found, "{:?}", timer());
+    }
 }

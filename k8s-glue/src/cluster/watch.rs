@@ -2,10 +2,16 @@
 //!
 //! A task a kind lists and watches, begins anew where the API server forgot the place (expiry), and tries again where it cannot be
 //! reached. What comes out is level-driven: after [`Seen::Complete`] the receiver knows every object of the kind.
+//!
+//! A connection that was cut ends by itself (`client`). What still stands and says nothing, such as a proxy before an API server that has
+//! gone, does not: so a watch asks again every 55 s from where it was, which costs the API server a request and no list.
+
+mod backoff;
 
 use std::pin::pin;
 use std::time::Duration;
 
+use announce_arp::io::now;
 use futures_util::StreamExt;
 use kube::api::{Api, ApiResource, DynamicObject};
 use kube::runtime::watcher::{self, Event, watcher};
@@ -13,12 +19,15 @@ use kube::{Client, ResourceExt};
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
-/// Time before the first new try after a failure; doubles up to [`RETRY_MAX`].
-const RETRY_MIN: Duration = Duration::from_millis(200);
-/// The longest time between two tries: an API server that is back is noticed within this time.
-const RETRY_MAX: Duration = Duration::from_secs(5);
+use self::backoff::{Backoff, Failure};
+use super::client::{status_of, text_of};
+
+/// A watch ends after so many seconds, and goes on from there. The API server says where it is shortly before, also where nothing happens.
+const ASK_AGAIN: u32 = 55;
+/// A watch that was in trouble and says nothing for so long works: nothing else tells that it was taken up again.
+const WORKS_AFTER: Duration = Duration::from_secs(8);
 /// Objects a page when listing.
 const PAGE: u32 = 500;
 /// Objects under way between the watches and the receiver.
@@ -114,6 +123,15 @@ pub(crate) struct ObjectName {
     pub(crate) name: String,
 }
 
+/// What keeps a watch from working.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Trouble {
+    /// In words.
+    pub(crate) text: String,
+    /// Whether the API server answered, and said no.
+    pub(crate) is_refused: bool,
+}
+
 /// One thing that a watch saw.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Seen {
@@ -123,10 +141,10 @@ pub(crate) enum Seen {
     Object(Kind, ObjectName, Map<String, Value>),
     /// The object is gone.
     Gone(Kind, ObjectName),
-    /// Every object of the kind has come.
+    /// Every object of the kind has come, or the watch works again after trouble.
     Complete(Kind),
     /// The API server cannot be reached or refuses; the watch tries again by itself.
-    Trouble(Kind, String),
+    Trouble(Kind, Trouble),
 }
 
 /// Watches; they end when the value is dropped.
@@ -165,45 +183,112 @@ async fn watch(client: Client, watched: Watched, sender: mpsc::Sender<Seen>) {
         None => Api::all_with(client, &resource),
         Some(namespace) => Api::namespaced_with(client, namespace, &resource),
     };
-    let mut config = watcher::Config::default().page_size(PAGE);
+    let mut config = watcher::Config::default().page_size(PAGE).timeout(ASK_AGAIN);
     config.field_selector = watched.fields;
     config.label_selector = watched.labels;
     let mut events = pin!(watcher(api, config));
-    let mut delay = RETRY_MIN;
-    while let Some(event) = events.next().await {
-        let seen = match event {
-            Ok(event) => {
-                delay = RETRY_MIN;
-                seen_of(kind, event, &resource)
-            }
-            Err(error) => {
-                let trouble = Seen::Trouble(kind, describe(&error));
-                if sender.send(trouble).await.is_err() {
+    let mut progress = Progress::default();
+    loop {
+        // Trouble is over where nothing more is said of it; a list says so itself.
+        let event = if progress.is_listed && progress.is_troubled {
+            let Ok(event) = timeout(WORKS_AFTER, events.next()).await else {
+                progress.is_troubled = false;
+                if sender.send(Seen::Complete(kind)).await.is_err() {
                     return;
                 }
-                sleep(delay).await;
-                delay = (delay * 2).min(RETRY_MAX);
                 continue;
-            }
+            };
+            event
+        } else {
+            events.next().await
         };
-        if sender.send(seen).await.is_err() {
-            return;
+        let Some(event) = event else { return };
+        let (seen, delay) = progress.handle(kind, event, &resource);
+        for seen in seen {
+            if sender.send(seen).await.is_err() {
+                return;
+            }
+        }
+        // Even no time at all would take a tick of the clock, for each object.
+        if !delay.is_zero() {
+            sleep(delay).await;
         }
     }
 }
 
-/// The error with its causes, which say more than its own text.
-fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        if !text.contains(&next) {
-            text = format!("{text}: {next}");
+/// How far a watch has come.
+#[derive(Debug, Default)]
+struct Progress {
+    backoff: Backoff,
+    /// Whether every object has come since the last list began.
+    is_listed: bool,
+    is_troubled: bool,
+}
+
+impl Progress {
+    /// What is to be told of an event, and how long nothing more is asked then.
+    fn handle(
+        &mut self,
+        kind: Kind,
+        event: Result<Event<DynamicObject>, watcher::Error>,
+        resource: &ApiResource,
+    ) -> (Vec<Seen>, Duration) {
+        let event = match event {
+            Ok(event) => event,
+            Err(error) => {
+                let (failure, text) = failure_of(&error);
+                let delay = self.backoff.handle_failure(now(), failure);
+                tracing::debug!(kind = kind.as_str(), error = text, "watch");
+                if failure == Failure::Expired && delay.is_zero() {
+                    // The way it is meant: everything is listed again.
+                    return (Vec::new(), delay);
+                }
+                self.is_troubled = true;
+                return (vec![Seen::Trouble(kind, Trouble { text, is_refused: failure == Failure::Refused })], delay);
+            }
+        };
+        let mut seen = Vec::new();
+        match event {
+            Event::Init => self.is_listed = false,
+            Event::InitApply(_) => {}
+            Event::InitDone => {
+                self.is_listed = true;
+                self.is_troubled = false;
+                self.backoff.handle_success();
+            }
+            Event::Apply(_) | Event::Delete(_) => {
+                self.backoff.handle_success();
+                if std::mem::take(&mut self.is_troubled) {
+                    seen.push(Seen::Complete(kind));
+                }
+            }
         }
-        cause = error.source();
+        seen.push(seen_of(kind, event, resource));
+        (seen, Duration::ZERO)
     }
-    text
+}
+
+/// What kind of failure it is, and in words.
+fn failure_of(error: &watcher::Error) -> (Failure, String) {
+    let of = |status: Option<u16>| match status {
+        Some(410) => Failure::Expired,
+        Some(_) => Failure::Refused,
+        None => Failure::Unreachable,
+    };
+    match error {
+        watcher::Error::InitialListFailed(cause) => {
+            (of(status_of(cause)), format!("cannot be listed: {}", text_of(cause)))
+        }
+        watcher::Error::WatchStartFailed(cause) | watcher::Error::WatchFailed(cause) => {
+            (of(status_of(cause)), format!("cannot be watched: {}", text_of(cause)))
+        }
+        watcher::Error::WatchError(status) => {
+            (of(Some(status.code)), format!("cannot be watched: {} ({})", status.message, status.code))
+        }
+        watcher::Error::NoResourceVersion => {
+            (Failure::Refused, "cannot be watched: objects come without a version".to_owned())
+        }
+    }
 }
 
 fn seen_of(kind: Kind, event: Event<DynamicObject>, resource: &ApiResource) -> Seen {
@@ -235,3 +320,6 @@ pub(crate) fn map_of(mut object: DynamicObject, resource: &ApiResource) -> Map<S
     }
     map
 }
+
+#[cfg(test)]
+mod tests;

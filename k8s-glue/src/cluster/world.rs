@@ -14,7 +14,7 @@ use lbcore::node::Node;
 use lbcore::service::{NodeName, ServiceKey};
 use serde_json::{Map, Value};
 
-use super::watch::{Kind, ObjectName, Seen};
+use super::watch::{Kind, ObjectName, Seen, Trouble};
 use crate::convert::{self, Endpoint, ServiceObject};
 use crate::manifest::{Document, Positions};
 use crate::plan::snapshot::facts;
@@ -93,7 +93,7 @@ pub(crate) enum Touched {
     /// Every watched object of the kind is known now, for the first time or again.
     Complete(Kind),
     /// The watch of the kind is in trouble.
-    Trouble(Kind, String),
+    Trouble(Kind, Trouble),
 }
 
 /// Everything seen.
@@ -144,7 +144,7 @@ impl World {
                 touched.push(Touched::Complete(kind));
                 touched
             }
-            Seen::Trouble(kind, text) => vec![Touched::Trouble(kind, text)],
+            Seen::Trouble(kind, trouble) => vec![Touched::Trouble(kind, trouble)],
         }
     }
 
@@ -318,6 +318,11 @@ impl World {
                 None => Touched::Nothing,
             },
         }
+    }
+
+    /// Whether objects of one of these kinds are being listed: what has gone meanwhile still stands here until the end of the list.
+    pub(crate) fn is_listing(&self, kinds: &[Kind]) -> bool {
+        kinds.iter().any(|kind| self.listing.contains_key(kind))
     }
 
     /// Whether every object of these kinds has been seen once.

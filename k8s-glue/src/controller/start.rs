@@ -1,11 +1,13 @@
 //! What a controller does once, before it takes part in the election: its own Pod, and the key that speakers share.
 //!
-//! An API server that cannot be reached is waited for; one that refuses ends the start.
+//! An API server that cannot be reached is waited for, and for a while one that refuses: it does so while it starts. What it refuses for
+//! good ends the start.
 
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::time::Duration;
 
+use announce_arp::io::now;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use k8s_openapi::api::apps::v1::Deployment;
@@ -16,7 +18,7 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use super::ControllerError;
-use crate::cluster::client::{RequestError, within};
+use crate::cluster::client::{Patience, RequestError, within};
 use crate::cluster::configuration_state::OwnPod;
 use crate::cluster::watch::Kind;
 use crate::cluster::write::{Answer, Failing, Target, WriteError, Writer};
@@ -33,12 +35,12 @@ async fn answered<T, F>(what: &str, mut request: impl FnMut() -> F) -> Result<T,
 where
     F: Future<Output = Result<T, RequestError>>,
 {
-    let mut was_told = false;
+    let (mut was_told, mut patience) = (false, Patience::default());
     loop {
         match request().await {
-            Err(error) if error.status().is_none_or(|status| status == 429 || status >= 500) => {
+            Err(error) if patience.is_worth_a_try(&error, now()) => {
                 if !was_told {
-                    tracing::warn!(what, %error, "API server cannot be reached yet");
+                    tracing::warn!(what, %error, "API server does not give it yet");
                     was_told = true;
                 }
                 sleep(RETRY).await;
@@ -89,16 +91,19 @@ pub(super) async fn member_secret(
     let body = json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": "Opaque", "data": {KEY_NAME: STANDARD.encode(key)}});
     let (writer, resource) = (Writer::without_lease(client.clone()), Kind::Secret.resource());
     let target = Target { resource: &resource, namespace, name };
+    let mut patience = Patience::default();
     loop {
         let Err(error) = writer.create::<Answer>(target, &body).await else {
             tracing::info!(secret = name, "made the key of the speakers");
             return Ok(());
         };
-        match error.failing() {
-            // Another controller was faster, or an earlier try of ours was carried out.
-            Failing::Conflict => return Ok(()),
-            Failing::Server | Failing::Internal => sleep(RETRY).await,
-            Failing::Authority | Failing::Missing | Failing::Refused => return Err(failed(error)),
+        // Another controller was faster, or an earlier try of ours was carried out.
+        if error.failing() == Failing::Conflict {
+            return Ok(());
+        }
+        match &error {
+            WriteError::Request(request) if patience.is_worth_a_try(request, now()) => sleep(RETRY).await,
+            WriteError::Request(_) | WriteError::NotLeading => return Err(failed(error)),
         }
     }
 }

@@ -163,10 +163,15 @@ impl Term {
         }
     }
 
+    /// Whether something may be decided on: there is room for a write, and what is known of Services is of one moment.
+    fn may_decide(&self) -> bool {
+        self.writing_services < WRITES_AT_ONCE && !self.world.is_listing(&[Kind::Service])
+    }
+
     fn deadline(&self, now: Timestamp) -> Option<Timestamp> {
         let pools = self.pool_statuses.poll_timeout().filter(|_| self.planner.has_passed());
         let report = (self.is_report_stale && !self.is_reporting && self.verdict.is_some()).then_some(self.report_at);
-        let planner = self.planner.poll_timeout(now).filter(|_| self.writing_services < WRITES_AT_ONCE);
+        let planner = self.planner.poll_timeout(now).filter(|_| self.may_decide());
         let figures = self.pace.poll_timeout().filter(|_| self.world.is_complete(&NEEDED));
         [planner, pools, report, figures].into_iter().flatten().min()
     }
@@ -183,7 +188,8 @@ impl Term {
                     tracing::info!(kind = kind.as_str(), "watch works again");
                 }
             }
-            Touched::Trouble(kind, error) => {
+            Touched::Trouble(kind, trouble) => {
+                let error = trouble.text;
                 if self.troubled.insert(kind, error.clone()).is_none() {
                     tracing::warn!(kind = kind.as_str(), error, "watch failed and is tried again");
                 }
@@ -197,7 +203,7 @@ impl Term {
         if !self.world.is_complete(&NEEDED) {
             if let Some((kind, error)) = self.troubled.iter().find(|(kind, _)| NEEDED.contains(kind)) {
                 // What cannot be listed is not called valid ([CFGST-9]).
-                let error = format!("objects of kind {} cannot be listed: {error}", kind.as_str());
+                let error = format!("objects of kind {} {error}", kind.as_str());
                 self.judge(Verdict::UnknownError(error));
                 self.report();
             }
@@ -207,7 +213,7 @@ impl Term {
             self.is_config_stale = false;
             self.configure()?;
         }
-        while self.writing_services < WRITES_AT_ONCE {
+        while self.may_decide() {
             match self.planner.poll_output(now()) {
                 Some(Output::Write(write)) => self.write_service(write),
                 Some(Output::Tell(told)) => {

@@ -114,10 +114,8 @@ impl Clerk {
         }
     }
 
-    /// What the rules refuse of the configuration (nothing where all of it is in force), and what is not honoured in full.
-    pub(crate) fn tell_configuration(&self, refusals: &[String], remark: String) {
-        let verdict =
-            if refusals.is_empty() { Verdict::Reconciled } else { Verdict::ConfigurationError(refusals.join("\n")) };
+    /// What becomes of the configuration, and what is not honoured in full.
+    pub(crate) fn tell_configuration(&self, verdict: Verdict, remark: String) {
         self.verdict.say(verdict, remark);
     }
 

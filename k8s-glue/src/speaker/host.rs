@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use announce_arp::io::{ArpAnnouncer, ArpConfig, now};
@@ -13,7 +14,6 @@ use announce_bgp::io::BgpAnnouncer;
 use announce_ndp::io::{NdpAnnouncer, NdpConfig};
 use futures_util::future::select_all;
 use kube::Client;
-use kube::api::{Api, ApiResource, DynamicObject};
 use lbcore::announce::{Announcer, ReachKind};
 use lbcore::decide::{Layer2Decision, Snapshot, decide, first_owner};
 use lbcore::ownership::Hub;
@@ -23,22 +23,23 @@ use tokio::sync::oneshot;
 use tokio::time::{interval, sleep};
 
 use super::SpeakerError;
+use super::asking::{fetch_pod, watched};
 use super::board::Board;
 use super::clerk::{Clerk, Heard};
 use super::event_log::{self, LabelLog};
 use super::keys::{self, KeyRing};
 use super::measures::Measures;
 use super::remarks::{self, Quiet, Voice};
-use super::report::NODE_LABEL;
-use super::scene::{ConfigurationLook, NEEDED, Scene, Settled};
+use super::scene::{ConfigurationLook, Scene, Settled};
 use super::sessions::SessionLog;
+use super::sight::Sight;
 use super::start::Start;
 use crate::announcing::status::{StatusReader, tell};
 use crate::announcing::{Announcing, Bell, stop_asked, tell_event};
 use crate::args::Outcome;
-use crate::cluster::client::{RequestError, connect, within};
-use crate::cluster::configuration_state::{OwnPod, label_value};
-use crate::cluster::watch::{Kind, Seen, Watched, Watches};
+use crate::cluster::client::{RequestError, connect};
+use crate::cluster::configuration_state::{OwnPod, Verdict};
+use crate::cluster::watch::{Kind, Seen, Watches};
 use crate::cluster::world::Touched;
 use crate::run::RunError;
 use crate::serving::{self, ProbesOn, ServingConfig};
@@ -47,8 +48,6 @@ use crate::serving::{self, ProbesOn, ServingConfig};
 const HAND_OVER_WITHIN: Duration = Duration::from_millis(1_500);
 /// A mounted key is looked at so often.
 const KEY_EVERY: Duration = Duration::from_secs(10);
-/// The own Pod is asked for again after this time.
-const POD_RETRY: Duration = Duration::from_secs(1);
 /// What is taken from the watches before decisions are made: a burst costs one pass, and none waits long.
 const SEEN_AT_ONCE: usize = 4_096;
 
@@ -83,6 +82,11 @@ struct Host {
     objects_due: Quiet,
     /// What watches are in trouble with, said once.
     troubles: BTreeSet<(Kind, String)>,
+    sight: Sight,
+    /// Why the configuration cannot be judged, as told last.
+    unknown: Option<String>,
+    /// Set once everything needed has been listed.
+    is_ready: Arc<AtomicBool>,
     /// The view that says who comes first among these members.
     order: Option<(BTreeSet<NodeName>, Snapshot)>,
 }
@@ -104,7 +108,10 @@ pub(super) async fn run(mut start: Start) -> Result<Outcome, SpeakerError> {
     let bgp = Arc::new(BgpAnnouncer::start(BgpConfig::new(node.clone(), start.defaults)));
     let measures = Arc::new(Measures::new(node.as_str(), Arc::clone(&bgp)));
     let figures = Arc::clone(&measures);
-    let (render, ready) = (Arc::new(move || figures.figures().render()), Arc::new(|| true));
+    let is_ready = Arc::new(AtomicBool::new(false));
+    let ready = Arc::clone(&is_ready);
+    let (render, ready) =
+        (Arc::new(move || figures.figures().render()), Arc::new(move || ready.load(Ordering::Acquire)));
     let serving = ServingConfig::from_role(&start.arguments.role, &client, ProbesOn::Loopback, render, ready)?;
     let _serving = serving::start(serving).await?;
     let host = Host {
@@ -123,73 +130,14 @@ pub(super) async fn run(mut start: Start) -> Result<Outcome, SpeakerError> {
         labels: LabelLog::default(),
         objects_due: Quiet::default(),
         troubles: BTreeSet::new(),
+        sight: Sight::default(),
+        unknown: None,
+        is_ready,
         order: None,
         start,
     };
     tracing::info!(op = "startup", %node, pod = host.start.pod, "speaker starts");
     host.serve(watches, pod, stop).await
-}
-
-/// What this node needs to see, no more: reports of other nodes are not watched.
-fn watched(start: &Start) -> Vec<Watched> {
-    let namespace = start.judging.settings.install_namespace.as_ref();
-    let node = start.judging.node.as_str();
-    let mut watched: Vec<Watched> = NEEDED
-        .iter()
-        .map(|kind| match kind {
-            Kind::EndpointSlice | Kind::Namespace | Kind::Node | Kind::Service => Watched::everywhere(*kind),
-            Kind::BfdProfile
-            | Kind::BgpAdvertisement
-            | Kind::BgpPeer
-            | Kind::Community
-            | Kind::ConfigurationState
-            | Kind::IpAddressPool
-            | Kind::L2Advertisement
-            | Kind::Secret
-            | Kind::ServiceBgpStatus
-            | Kind::ServiceL2Status => Watched::within(*kind, namespace),
-        })
-        .collect();
-    for kind in [Kind::ServiceL2Status, Kind::ServiceBgpStatus] {
-        let labels = Some(format!("{NODE_LABEL}={}", label_value(node)));
-        watched.push(Watched { labels, ..Watched::within(kind, namespace) });
-    }
-    let fields = Some(format!("metadata.name=speaker-{node}"));
-    watched.push(Watched { fields, ..Watched::within(Kind::ConfigurationState, namespace) });
-    watched
-}
-
-/// Asks for the own Pod until there is an answer ([CLI-3]).
-fn fetch_pod(client: &Client, start: &Start) -> oneshot::Receiver<Result<OwnPod, RequestError>> {
-    let (sender, receiver) = oneshot::channel();
-    let resource = ApiResource {
-        group: String::new(),
-        version: "v1".to_owned(),
-        api_version: "v1".to_owned(),
-        kind: "Pod".to_owned(),
-        plural: "pods".to_owned(),
-    };
-    let namespace = &start.judging.settings.install_namespace;
-    let pods: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource);
-    let name = start.pod.clone();
-    tokio::spawn(async move {
-        loop {
-            let answer = match within(pods.get(&name)).await {
-                Ok(pod) => Ok(OwnPod { name, uid: pod.metadata.uid.unwrap_or_default() }),
-                // An answer that says no is one; anything else may be better the next time.
-                Err(error) if matches!(error.status(), Some(400..=404)) => Err(error),
-                Err(error) => {
-                    tracing::debug!(%error, "own Pod is not known yet");
-                    sleep(POD_RETRY).await;
-                    continue;
-                }
-            };
-            // Nobody waits any more where the process is about to end.
-            let _ = sender.send(answer);
-            return;
-        }
-    });
-    receiver
 }
 
 impl Host {
@@ -271,7 +219,7 @@ impl Host {
         let more = std::iter::from_fn(|| watches.try_next()).take(SEEN_AT_ONCE);
         let mut count = 0;
         for seen in std::iter::once(first).chain(more) {
-            count += 1;
+            count += u64::from(matches!(seen, Seen::Object(..) | Seen::Gone(..)));
             for touched in self.scene.fold(seen) {
                 self.take_touched(touched);
             }
@@ -287,16 +235,22 @@ impl Host {
                 }
             }
             Touched::Complete(kind) => {
+                let before = self.troubles.len();
                 self.troubles.retain(|(known, _)| *known != kind);
+                if self.troubles.len() < before {
+                    tracing::info!(kind = kind.as_str(), "watch works again");
+                }
+                self.sight.handle_complete(kind);
                 if let Some(clerk) = &self.clerk {
                     clerk.see_all(kind);
                 }
             }
-            Touched::Trouble(kind, text) => {
+            Touched::Trouble(kind, trouble) => {
                 self.measures.count_error();
-                let is_new = self.troubles.insert((kind, text.clone()));
+                self.sight.handle_trouble(now(), kind, &trouble);
+                let is_new = self.troubles.insert((kind, trouble.text.clone()));
                 if is_new {
-                    tracing::warn!(kind = kind.as_str(), error = text, "watch is in trouble; it tries again");
+                    tracing::warn!(kind = kind.as_str(), error = trouble.text, "watch is in trouble; it tries again");
                 }
             }
             Touched::Configuration
@@ -326,10 +280,8 @@ impl Host {
                 clerk.see_all(kind);
             }
         }
-        if self.scene.snapshot().is_some() {
-            clerk.tell_configuration(&self.scene.refusals(), remarks::as_text(&self.scene));
-        }
         self.clerk = Some(clerk);
+        self.tell_verdict();
         Ok(())
     }
 
@@ -337,6 +289,7 @@ impl Host {
         while let Some(event) = self.hub.poll_event() {
             tell_event(&event);
         }
+        self.look_at_sight();
         if let Some(settled) = self.scene.settle() {
             self.apply(settled).await?;
         }
@@ -366,6 +319,7 @@ impl Host {
         }
         self.order = None;
         let Some(snapshot) = self.scene.snapshot() else { return Ok(()) };
+        self.is_ready.store(true, Ordering::Release);
         say_withheld(snapshot, &self.start.judging.node, &settled);
         if let Some(change) = self.announcing.announce(snapshot, settled.extent()).await {
             self.board.handle_change(&change);
@@ -394,9 +348,34 @@ impl Host {
                 tracing::error!(op = "setConfig", error = line, "configuration could not be used in full");
             }
         }
-        if let Some(clerk) = &self.clerk {
-            clerk.tell_configuration(&refusals, remarks::as_text(&self.scene));
+        self.tell_verdict();
+    }
+
+    /// Says where the configuration cannot be judged, and where it can be again.
+    fn look_at_sight(&mut self) {
+        let unknown = self.sight.unknown(now(), self.scene.world(), &self.start.judging.node);
+        if unknown == self.unknown {
+            return;
         }
+        if let Some(reason) = &unknown {
+            tracing::warn!(op = "setConfig", reason, "configuration cannot be judged");
+        } else {
+            tracing::info!(op = "setConfig", "configuration can be judged again");
+        }
+        self.unknown = unknown;
+        self.tell_verdict();
+    }
+
+    fn tell_verdict(&self) {
+        let Some(clerk) = &self.clerk else { return };
+        let refusals = self.scene.refusals();
+        let verdict = match &self.unknown {
+            _ if !refusals.is_empty() => Verdict::ConfigurationError(refusals.join("\n")),
+            Some(reason) => Verdict::UnknownError(reason.clone()),
+            None if self.scene.snapshot().is_some() => Verdict::Reconciled,
+            None => return,
+        };
+        clerk.tell_configuration(verdict, remarks::as_text(&self.scene));
     }
 
     fn look_at_keys(&mut self) {

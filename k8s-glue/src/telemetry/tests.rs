@@ -75,6 +75,8 @@ fn passwords_and_chatty_libraries_are_not_heard() {
     let lines = lines(LogLevel::All, || {
         tracing::info!(password = ?Password::new(b"hunter2".to_vec()), "peer configured");
         tracing::debug!(target: "kube_client", body = "hunter2", "request");
+        tracing::error!(target: "kube_client::client::builder", "failed with error client error (Connect)");
+        tracing::warn!(target: "kube_runtime::watcher", "watch list error with 403");
     });
     assert_eq!(lines.len(), 1);
     assert!(!format!("{lines:?}").contains("hunter2"), "{lines:?}");

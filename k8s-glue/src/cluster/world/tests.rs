@@ -131,3 +131,13 @@ fn a_service_that_never_was_a_load_balancer_is_not_kept() {
     assert_eq!(world.fold(plain()), [Touched::Service(web())]);
     assert!(world.service(&web()).is_none());
 }
+
+// While Services are listed again, one that has gone still stands beside those that came.
+#[test]
+fn a_list_under_way_is_known_as_such() {
+    let mut world = World::new("metallb-system");
+    world.fold(Seen::Began(Kind::Service));
+    assert!(world.is_listing(&[Kind::Service]) && !world.is_listing(&[Kind::Node]));
+    world.fold(Seen::Complete(Kind::Service));
+    assert!(!world.is_listing(&[Kind::Service]));
+}
