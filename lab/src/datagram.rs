@@ -2,13 +2,12 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::host::Host;
+use crate::worker::Worker;
 
 /// How often the server looks whether it should stop.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -18,8 +17,7 @@ const PAGE_OCTETS: usize = 2_048;
 /// A server inside a host. It stops when it is dropped.
 #[derive(Debug)]
 pub struct Server {
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<Result<()>>>,
+    _worker: Worker,
 }
 
 impl Server {
@@ -35,19 +33,7 @@ impl Server {
         let doing = || format!("serving datagrams of {address} in host {}", host.name());
         let bound = host.inside(|| UdpSocket::bind(address).and_then(|socket| impatient(socket, LOOK_EVERY)))?;
         let socket = bound.map_err(|source| Error::system(doing(), source))?;
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        let thread = host.thread(move || serve_until(&socket, page, &stopped))?;
-        Ok(Self { stop, thread: Some(thread) })
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            drop(thread.join());
-        }
+        Ok(Self { _worker: Worker::start(host, move |stop| serve_until(&socket, page, stop))? })
     }
 }
 

@@ -2,15 +2,15 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Duration;
 
 use socket2::SockRef;
 
 use crate::error::{Error, Result};
 use crate::host::Host;
+use crate::worker::Worker;
 
 /// Longest request that is read before it is answered, and longest answer that a client takes.
 const MESSAGE_OCTETS: u64 = 64 * 1024;
@@ -24,8 +24,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// A server of one page inside a host. It stops when it is dropped.
 #[derive(Debug)]
 pub struct Server {
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<Result<()>>>,
+    _worker: Worker,
 }
 
 impl Server {
@@ -50,19 +49,7 @@ impl Server {
         let doing = || format!("serving {address} in host {}", host.name());
         let bound = host.inside(|| TcpListener::bind(address))?;
         let listener = bound.map_err(|source| Error::system(doing(), source))?;
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        let thread = host.thread(move || serve_each_until(&listener, page, &stopped))?;
-        Ok(Self { stop, thread: Some(thread) })
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            drop(thread.join());
-        }
+        Ok(Self { _worker: Worker::start(host, move |stop| serve_each_until(&listener, page, stop))? })
     }
 }
 

@@ -41,6 +41,7 @@ pub mod process;
 pub mod router;
 pub mod segment;
 mod sys;
+mod worker;
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
