@@ -113,6 +113,8 @@ pub(crate) struct Reports {
     names: BTreeMap<String, ServiceKey>,
     standing: BTreeMap<String, Standing>,
     of_service: BTreeMap<ServiceKey, BTreeSet<String>>,
+    /// Those with an object and nothing wanted: kept, because it is asked for at each report, and empty nearly always.
+    unjudged: BTreeSet<ServiceKey>,
     due: BTreeSet<ServiceKey>,
     is_listed: bool,
 }
@@ -126,6 +128,7 @@ impl Reports {
             names: BTreeMap::new(),
             standing: BTreeMap::new(),
             of_service: BTreeMap::new(),
+            unjudged: BTreeSet::new(),
             due: BTreeSet::new(),
             is_listed: false,
         }
@@ -146,6 +149,7 @@ impl Reports {
             return;
         }
         self.names.insert(self.name_of(&service), service.clone());
+        self.unjudged.remove(&service);
         self.wanted.insert(service.clone(), wanted);
         self.due.insert(service);
     }
@@ -157,7 +161,9 @@ impl Reports {
 
     /// The Services that an object speaks of and that nobody has judged yet.
     pub(crate) fn unjudged(&self) -> Vec<ServiceKey> {
-        self.of_service.keys().filter(|service| !self.wanted.contains_key(*service)).cloned().collect()
+        let is_unjudged = |service: &&ServiceKey| !self.wanted.contains_key(*service);
+        debug_assert!(self.unjudged.iter().eq(self.of_service.keys().filter(is_unjudged)), "kept in step");
+        self.unjudged.iter().cloned().collect()
     }
 
     /// Whether something shall be said of the Service.
@@ -179,9 +185,17 @@ impl Reports {
         }
         let Some(service) = self.service_of(name, &object) else { return self.forget(name) };
         self.forget(name);
-        self.of_service.entry(service.clone()).or_default().insert(name.to_owned());
+        self.stand(name.to_owned(), Standing { service, version, object });
+    }
+
+    fn stand(&mut self, name: String, standing: Standing) {
+        let service = &standing.service;
+        self.of_service.entry(service.clone()).or_default().insert(name.clone());
+        if !self.wanted.contains_key(service) {
+            self.unjudged.insert(service.clone());
+        }
         self.due.insert(service.clone());
-        self.standing.insert(name.to_owned(), Standing { service, version, object });
+        self.standing.insert(name, standing);
     }
 
     fn forget(&mut self, name: &str) {
@@ -190,6 +204,7 @@ impl Reports {
             names.remove(name);
             if names.is_empty() {
                 self.of_service.remove(&standing.service);
+                self.unjudged.remove(&standing.service);
             }
         }
         self.due.insert(standing.service);
@@ -273,9 +288,7 @@ impl Reports {
                 object.insert("status".to_owned(), body.get("status").cloned().unwrap_or_default());
             }
         }
-        self.of_service.entry(service.clone()).or_default().insert(name.clone());
-        self.standing.insert(name, Standing { service: service.clone(), version, object });
-        self.due.insert(service.clone());
+        self.stand(name, Standing { service: service.clone(), version, object });
     }
 
     /// The name of this node's object for a Service.

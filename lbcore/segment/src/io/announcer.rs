@@ -9,7 +9,8 @@ use std::thread::{Builder, JoinHandle};
 use async_trait::async_trait;
 use ipnetwork::IpNetwork;
 use lbcore::announce::{
-    Announcement, AnnouncementKey, Announcer, DesiredSet, HandOverError, Reach, StatusDelta, StatusVersion,
+    Announcement, AnnouncementKey, Announcer, Change, DesiredSet, Generation, HandOverError, Reach, StatusDelta,
+    StatusVersion,
 };
 use lbcore::family::IpFamily;
 use lbcore::ownership::{Carrier, CarrierId, Hub};
@@ -96,6 +97,8 @@ pub struct SegmentAnnouncer<P: Protocol> {
     counters: Arc<Counters<P::Reason>>,
     status: Arc<StatusBoard>,
     must_stop: Arc<AtomicBool>,
+    /// The desired set that the hub knows. The hub is told under this lock, so that no older set comes after a newer one.
+    told: Mutex<Generation>,
     /// Closed when the thread has ended.
     alive: watch::Receiver<()>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -145,7 +148,8 @@ impl<P: Protocol> SegmentAnnouncer<P> {
             hub.unregister(now(), id);
             StartError::Thread { protocol: P::NAME, source }
         })?;
-        Ok(Self { hub, id, carrier, counters, status, must_stop, alive, thread: Mutex::new(Some(thread)) })
+        let (told, thread) = (Mutex::new(Generation(0)), Mutex::new(Some(thread)));
+        Ok(Self { hub, id, carrier, counters, status, must_stop, told, alive, thread })
     }
 
     /// What was counted so far.
@@ -184,7 +188,23 @@ impl<P: Protocol> Announcer for SegmentAnnouncer<P> {
 
     async fn replace(&self, desired: Arc<DesiredSet>) {
         if !self.has_stopped() {
+            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
             self.hub.replace(now(), self.id, &desired);
+            *told = desired.generation();
+            self.carrier.wake();
+        }
+    }
+
+    async fn update(&self, change: Change) {
+        if !self.has_stopped() {
+            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+            // An empty set of generation 0 may be anybody's beginning, so it says nothing of what came after it.
+            if change.from == *told && change.from != Generation(0) {
+                self.hub.update(now(), self.id, &change.put, &change.removed);
+            } else {
+                self.hub.replace(now(), self.id, &change.full);
+            }
+            *told = change.full.generation();
             self.carrier.wake();
         }
     }
