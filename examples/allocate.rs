@@ -7,21 +7,14 @@ use std::error::Error;
 
 use lbcore::allocator::{Allocator, NoAddress};
 use lbcore::family::{IpFamily, IpFamilyPolicy, ServiceFamilies};
-use lbcore::labels::Labels;
-use lbcore::pool::{AutoAssign, BuggyAddresses, Pool};
+use lbcore::pool::{BuggyAddresses, Pool};
 use lbcore::request::ServiceRequest;
 use lbcore::service::ServiceKey;
 use lbcore::sharing::{Protocol, ServicePort};
 
 fn pool(ranges: &[&str]) -> Result<Pool, Box<dyn Error>> {
-    Ok(Pool {
-        name: "public".parse()?,
-        labels: Labels::new(),
-        ranges: ranges.iter().map(|range| range.parse()).collect::<Result<_, _>>()?,
-        auto_assign: AutoAssign::Enabled,
-        buggy_addresses: BuggyAddresses::Avoided,
-        allocation: None,
-    })
+    let ranges = ranges.iter().map(|range| range.parse()).collect::<Result<_, _>>()?;
+    Ok(Pool { buggy_addresses: BuggyAddresses::Avoided, ..Pool::new("public".parse()?, ranges) })
 }
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -18,8 +18,7 @@ use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main};
 use lbcore::addresses::ServiceAddresses;
 use lbcore::allocator::{Allocator, ServiceId};
 use lbcore::family::{IpFamily, ServiceFamilies};
-use lbcore::labels::Labels;
-use lbcore::pool::{AutoAssign, BuggyAddresses, Pool};
+use lbcore::pool::{BuggyAddresses, Pool};
 use lbcore::range::{AddressRange, number_to_address};
 use lbcore::request::ServiceRequest;
 use lbcore::rng::Rng;
@@ -75,14 +74,8 @@ impl Population {
             idle: Vec::new(),
             rng: Rng::new(u64::from(case.in_use)),
         };
-        let pool = Pool {
-            name: "bench".parse().expect("not empty"),
-            labels: Labels::new(),
-            ranges: vec![range],
-            auto_assign: AutoAssign::Enabled,
-            buggy_addresses: BuggyAddresses::Avoided,
-            allocation: None,
-        };
+        let pool = Pool::new("bench".parse().expect("not empty"), vec![range]);
+        let pool = Pool { buggy_addresses: BuggyAddresses::Avoided, ..pool };
         population.allocator.replace_pools([pool]).expect("a single range overlaps nothing");
         let usable = population.allocator.usage(&"bench".parse().expect("not empty")).expect("the pool is there");
         let most = u32::try_from(usable.available_ipv4.max(usable.available_ipv6)).unwrap_or(u32::MAX);

@@ -3,24 +3,32 @@
 //! Every answer is that of the plain rule "the lowest usable address in the order of the pool" ([ALLOC-20], [ALLOC-21]); what it costs
 //! depends neither on how large the ranges are nor on how full they are. The files: `index.rs` holds the maps and the two changes
 //! that keep them in step, `space.rs` the addresses of one pool, `occupancy.rs` who uses them, `roster.rs` the Services, `choice.rs` the search, `outcome.rs` the
-//! answers.
+//! answers. Of policies: `compartment.rs` cuts pools, `reserved.rs` finds the reservations of a Service, `holds.rs` has what waits, `quotas.rs`
+//! the counts, `policies.rs` what a host sees of all that. Without policies none of it costs more than a look at an empty list.
 //!
 //! Invariants (checked in debug builds for the Service that changed, and over everything by the property test): each address that a
 //! Service holds lists it as a user, and no other address does; a used address is not free; all addresses of a Service are in one pool.
 
 mod choice;
+mod compartment;
+mod holds;
 mod index;
 mod occupancy;
 mod outcome;
+mod policies;
+mod quotas;
+mod reserved;
 mod roster;
 mod space;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
+pub use self::holds::{Hold, HoldReason};
 pub use self::outcome::{
     Change, Grant, NeededFamilies, NoAddress, PoolRange, PoolsError, PoolsReplaced, Reserved, TriedPools,
 };
+pub use self::quotas::QuotaUsage;
 pub use self::roster::ServiceId;
 
 use crate::addresses::ServiceAddresses;
@@ -32,7 +40,10 @@ use crate::service::{PoolName, ServiceKey};
 use crate::sharing::SharingTerms;
 use crate::usage::PoolUsage;
 
-use self::index::{Index, Pools};
+use self::choice::Search;
+use self::compartment::Access;
+use self::holds::Departure;
+use self::index::Index;
 use self::roster::{Holding, Placement, SlotNumber};
 
 /// What a Service holds.
@@ -46,25 +57,27 @@ pub struct Allocation<'a> {
     pub sharing: &'a SharingTerms,
 }
 
+/// On what ground a Service is to have particular addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Claim {
+    /// They are recorded as its own: policies never take away what is held.
+    Recorded,
+    /// It asks for them.
+    Requested,
+}
+
 /// Hands out addresses of pools to Services and remembers who has which.
 ///
 /// # Examples
 /// ```
 /// use lbcore::allocator::Allocator;
 /// use lbcore::family::{IpFamily, ServiceFamilies};
-/// use lbcore::labels::Labels;
-/// use lbcore::pool::{AutoAssign, BuggyAddresses, Pool};
+/// use lbcore::pool::{BuggyAddresses, Pool};
 /// use lbcore::request::ServiceRequest;
 ///
 /// let mut allocator = Allocator::default();
-/// allocator.replace_pools([Pool {
-///     name: "public".parse()?,
-///     labels: Labels::new(),
-///     ranges: vec!["192.0.2.0/24".parse()?],
-///     auto_assign: AutoAssign::Enabled,
-///     buggy_addresses: BuggyAddresses::Avoided,
-///     allocation: None,
-/// }])?;
+/// let public = Pool::new("public".parse()?, vec!["192.0.2.0/24".parse()?]);
+/// allocator.replace_pools([Pool { buggy_addresses: BuggyAddresses::Avoided, ..public }])?;
 /// let web = allocator.intern(&"shop/web".parse()?);
 /// let grant = allocator.allocate(web, &ServiceRequest::new(ServiceFamilies::Single(IpFamily::V4)))?;
 /// assert_eq!(grant.addresses.to_string(), "192.0.2.1");
@@ -103,7 +116,9 @@ impl Allocator {
     /// Like [`Self::forget`], by key.
     pub fn forget_by_key(&mut self, key: &ServiceKey) -> Option<ServiceAddresses> {
         let id = self.index.roster.unlist(key)?;
-        let released = self.release(id);
+        let slot = self.index.roster.slot(id)?;
+        let released = self.let_go(slot, Departure::Gone);
+        self.index.quotas.forget(slot);
         self.index.roster.vacate(id);
         released
     }
@@ -124,9 +139,9 @@ impl Allocator {
             return self.allocate_requested(slot, request, addresses);
         }
         let before = self.index.detach(slot);
-        let chosen = choice::choose(&self.index, slot, request);
+        let chosen = Search::new(&self.index, slot, &request.terms).choose(request);
         match chosen {
-            Ok(placement) => Ok(self.hold(slot, before, placement, &request.terms.sharing)),
+            Ok(placement) => Ok(self.hold(slot, before, placement, &request.terms)),
             Err(reason) => {
                 if let Some(holding) = before {
                     self.index.attach(slot, holding);
@@ -172,11 +187,13 @@ impl Allocator {
                 }
             }
         }
-        self.assign_slot(slot, &request.terms, addresses)
+        self.assign_slot(slot, &request.terms, addresses, Claim::Requested)
     }
 
-    /// Gives a Service just these addresses, in this order, in place of any it holds. `autoAssign` does not matter ([ALLOC-13]).
-    /// Repeating it changes nothing ([ALLOC-15]).
+    /// Enters just these addresses, in this order, as what is recorded of a Service, in place of any it holds. `autoAssign` does not
+    /// matter ([ALLOC-13]), and of policies only what is out of the pool does: nothing that is held is taken away by a reservation, a quota
+    /// or a waiting time. To *ask* for particular addresses, [`Self::allocate`] with them in the request. Repeating it changes nothing
+    /// ([ALLOC-15]).
     ///
     /// # Errors
     /// Why it cannot have them; nothing is changed then.
@@ -184,7 +201,7 @@ impl Allocator {
     /// Source: [ALLOC-12] to [ALLOC-15].
     pub fn assign(&mut self, id: ServiceId, terms: &ServiceTerms, addresses: &[IpAddr]) -> Result<Grant, NoAddress> {
         let slot = self.index.roster.slot(id).ok_or(NoAddress::Forgotten)?;
-        self.assign_slot(slot, terms, ServiceAddresses::new(addresses)?)
+        self.assign_slot(slot, terms, ServiceAddresses::new(addresses)?, Claim::Recorded)
     }
 
     /// Like [`Self::assign`], by key.
@@ -206,27 +223,53 @@ impl Allocator {
         slot: SlotNumber,
         terms: &ServiceTerms,
         addresses: ServiceAddresses,
+        claim: Claim,
     ) -> Result<Grant, NoAddress> {
         let placement = self.index.pools.place(addresses)?;
-        self.admit(slot, terms, &placement)?;
+        self.admit(slot, terms, &placement, claim)?;
         let held = self.index.roster.holding(slot);
-        if held.is_some_and(|holding| placement.is_held_as(&terms.sharing, holding)) {
+        if held.is_some_and(|holding| placement.is_held_as(&terms.sharing, holding))
+            && !self.index.quotas.would_relabel(slot, &terms.labels)
+        {
             let pool = self.index.pools.name(placement.pool).clone();
             return Ok(Grant { pool, addresses, change: Change::Unchanged });
         }
         let before = self.index.detach(slot);
-        Ok(self.hold(slot, before, placement, &terms.sharing))
+        if claim == Claim::Requested && self.index.quotas.concern(placement.pool) {
+            let service = self.index.roster.key(slot);
+            let admitted = self.index.quotas.admit(service, &terms.labels, placement.pool, &addresses);
+            if let Err(usage) = admitted {
+                if let Some(holding) = before {
+                    self.index.attach(slot, holding);
+                }
+                return Err(NoAddress::QuotaExceeded { usage });
+            }
+        }
+        Ok(self.hold(slot, before, placement, terms))
     }
 
-    /// Whether a Service may hold a placement: the pool serves it, nobody else holds an address, and those who use one share it.
-    fn admit(&self, slot: SlotNumber, terms: &ServiceTerms, placement: &Placement) -> Result<(), NoAddress> {
+    /// Whether a Service may hold a placement: the pool serves it, nobody else holds an address, and those who use one share it. What is
+    /// kept for it by a freeze it may hold wherever that is.
+    fn admit(
+        &self,
+        slot: SlotNumber,
+        terms: &ServiceTerms,
+        placement: &Placement,
+        claim: Claim,
+    ) -> Result<(), NoAddress> {
         let Some(space) = self.index.pools.space(placement.pool) else { return Err(NoAddress::NoPools) };
-        if let Some(restriction) = self.index.restriction(space, slot, &terms.labels) {
+        if let Some(restriction) = self.index.restriction(space, slot, &terms.labels)
+            && !(claim == Claim::Recorded
+                && placement.addresses.iter().all(|address| space.pool.kept.contains(&address)))
+        {
             return Err(NoAddress::PoolNotAllowed { pool: space.pool.name.clone(), restriction });
         }
         for (place, address) in placement.places().zip(placement.addresses.iter()) {
             if let Some(holder) = self.index.reservation(address) {
                 return Err(NoAddress::Reserved { address, holder: Arc::clone(holder) });
+            }
+            if claim == Claim::Requested && !space.is_used_by(place, slot) {
+                self.admit_request(slot, terms, address, space.access(place))?;
             }
             space
                 .admits(place, slot, &terms.sharing, &self.index.roster)
@@ -235,24 +278,77 @@ impl Allocator {
         Ok(())
     }
 
-    /// Enters a placement for a Service that was detached from `before`.
-    fn hold(
-        &mut self,
+    /// Whether policies let a Service that does not hold an address ask for it.
+    fn admit_request(
+        &self,
         slot: SlotNumber,
-        before: Option<Holding>,
-        placement: Placement,
-        sharing: &SharingTerms,
-    ) -> Grant {
+        terms: &ServiceTerms,
+        address: IpAddr,
+        access: &Access,
+    ) -> Result<(), NoAddress> {
+        match access {
+            Access::Everybody => {}
+            Access::Kept => {
+                let pool = self.pool_of(address).ok_or(NoAddress::NotInPool { address })?;
+                return Err(NoAddress::OnlyKept { address, pool: pool.name.clone() });
+            }
+            Access::Reserved(_) => {
+                let others = Search::new(&self.index, slot, terms).set_aside_for_others(access);
+                let reservation = others.and_then(|number| self.index.policies.reservations.get(number as usize));
+                if let Some(reservation) = reservation {
+                    return Err(NoAddress::SetAside { address, reservation: Arc::clone(&reservation.name) });
+                }
+            }
+        }
+        match self.index.holds.of_address(address) {
+            Some(hold) if hold.service != *self.index.roster.key(slot) => {
+                Err(NoAddress::Waits { hold: Box::new(hold.clone()) })
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Enters a placement for a Service that was detached from `before`.
+    fn hold(&mut self, slot: SlotNumber, before: Option<Holding>, placement: Placement, terms: &ServiceTerms) -> Grant {
+        let sharing = &terms.sharing;
         let change = match &before {
             Some(held) if placement.is_held_as(sharing, held) => Change::Unchanged,
             _ => Change::Changed,
         };
-        if before.is_some_and(|held| frees(&held, &placement, sharing)) {
+        let is_relabelled = self.index.quotas.would_relabel(slot, &terms.labels);
+        if is_relabelled {
+            self.index.quotas.relabel(slot, &terms.labels);
+        }
+        let given_up = before.filter(|held| is_relabelled || frees(held, &placement, sharing));
+        let waiting_before = self.index.holds.len();
+        self.index.attach(slot, Holding { placement, sharing: sharing.clone() });
+        let ends_a_hold = self.index.holds.len() < waiting_before;
+        // What others could not have until now, and can share from now on.
+        let is_counted_and_shared = sharing.sharing_key.is_some() && self.index.quotas.concern(placement.pool);
+        if given_up.is_some() || ends_a_hold || (change == Change::Changed && is_counted_and_shared) {
             self.freed_generation += 1;
         }
-        self.index.attach(slot, Holding { placement, sharing: sharing.clone() });
+        if let Some(held) = given_up {
+            self.hold_back(slot, &held, Departure::Released);
+        }
         self.check(slot);
         Grant { pool: self.index.pools.name(placement.pool).clone(), addresses: placement.addresses, change }
+    }
+
+    /// Makes what a Service gave up wait for it, where policies say so.
+    fn hold_back(&mut self, slot: SlotNumber, held: &Holding, departure: Departure) {
+        if self.index.holds.may_begin() {
+            let service = self.index.roster.key(slot).clone();
+            self.index.hold_back(&service, &held.placement.addresses, departure);
+        }
+    }
+
+    /// Takes away what a Service holds.
+    fn let_go(&mut self, slot: SlotNumber, departure: Departure) -> Option<ServiceAddresses> {
+        let held = self.index.detach(slot)?;
+        self.freed_generation += 1;
+        self.hold_back(slot, &held, departure);
+        Some(held.placement.addresses)
     }
 
     /// Adds an address of the other family, from the same pool, after the one that a Service holds.
@@ -265,30 +361,18 @@ impl Allocator {
         let slot = self.index.roster.slot(id).ok_or(NoAddress::Forgotten)?;
         let Some(held) = self.index.roster.holding(slot) else { return Err(NoAddress::NothingToAddTo) };
         let (number, addresses) = (held.placement.pool, held.placement.addresses);
-        let ([first], Some(space)) = (addresses.as_slice(), self.index.pools.space(number)) else {
-            return Err(NoAddress::NothingToAddTo);
-        };
+        let [first] = addresses.as_slice() else { return Err(NoAddress::NothingToAddTo) };
         let family = IpFamily::of(*first).other();
-        let Some(place) = choice::lowest(&self.index, space, family, &terms.sharing) else {
-            let (pool, needed) = (space.pool.name.clone(), NeededFamilies::One(family));
-            let has_family = space.has_family(family);
-            return Err(if has_family {
-                NoAddress::PoolExhausted { pool, needed }
-            } else {
-                NoAddress::FamilyNotInPool { pool, needed }
-            });
-        };
+        let place = Search::new(&self.index, slot, terms).another(number, family)?;
         let added = number_to_address(family, place.number);
         let both = ServiceAddresses::new(&[*first, added])?;
-        self.assign_slot(slot, terms, both)
+        self.assign_slot(slot, terms, both, Claim::Recorded)
     }
 
     /// Takes away what a Service holds; gives back what it was.
     pub fn release(&mut self, id: ServiceId) -> Option<ServiceAddresses> {
         let slot = self.index.roster.slot(id)?;
-        let held = self.index.detach(slot)?;
-        self.freed_generation += 1;
-        Some(held.placement.addresses)
+        self.let_go(slot, Departure::Released)
     }
 
     /// Like [`Self::release`], by key.
@@ -296,32 +380,16 @@ impl Allocator {
         self.find(key).and_then(|id| self.release(id))
     }
 
-    /// Uses these pools from now on. Services keep addresses that are still all in one pool, without a look at whether that pool
-    /// serves them: assigning anew finds out.
+    /// Uses these pools from now on, with the policies that it has. Services keep addresses that are still all in one pool, without a
+    /// look at whether that pool serves them: assigning anew finds out.
     ///
     /// # Errors
     /// [`PoolsError`] where a name or an address is there twice; the pools are then as before.
     ///
     /// Source: [ALLOC-39].
     pub fn replace_pools(&mut self, pools: impl IntoIterator<Item = Pool>) -> Result<PoolsReplaced, PoolsError> {
-        let pools: Vec<Pool> = pools.into_iter().collect();
-        let mut replaced = PoolsReplaced::default();
-        if !self.index.pools.redescribe(&pools) {
-            let mut told = Vec::new();
-            self.index.replace_pools(Pools::new(pools)?, |slot, pool| told.push((slot, pool)));
-            for (slot, pool) in told {
-                let key = self.index.roster.key(slot).clone();
-                match pool {
-                    Some(pool) => replaced.moved.push((key, pool)),
-                    None => replaced.released.push(key),
-                }
-            }
-            replaced.released.sort_unstable();
-            replaced.moved.sort_unstable();
-        }
-        // New ranges and new restrictions both can make room for who waits.
-        self.freed_generation += 1;
-        Ok(replaced)
+        let policies = Arc::clone(&self.index.policies);
+        self.replace(pools, policies)
     }
 
     /// Withholds an address that somebody outside holds, whether or not a pool contains it now. `holder` is how refusals name them.

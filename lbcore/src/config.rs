@@ -10,6 +10,7 @@ pub(crate) mod between_advertisements;
 mod between_peers;
 mod communities;
 mod peers;
+mod policies;
 mod pools;
 pub mod problem;
 pub mod raw;
@@ -23,14 +24,16 @@ use std::sync::Arc;
 use crate::advertisement::{BgpAdvertisement, L2Advertisement, covers};
 use crate::node::Node;
 use crate::peer::{BfdProfile, Peer};
+use crate::policy::Policies;
 use crate::pool::Pool;
 use crate::service::PoolName;
 use report::Findings;
 
 pub use problem::{Category, ObjectRef, Origin, Problem, Severity};
 pub use raw::{
-    Raw, RawAlias, RawBfdProfile, RawBgpAdvertisement, RawCommunity, RawConfig, RawL2Advertisement, RawPeer, RawPool,
-    RawPreference, RawRequirement, RawSecret, RawSecretReference, RawSelector, RawServiceAllocation,
+    Raw, RawAddressReservation, RawAlias, RawBfdProfile, RawBgpAdvertisement, RawCommunity, RawConfig, RawFreeze,
+    RawL2Advertisement, RawPeer, RawPool, RawPoolPolicy, RawPreference, RawQuota, RawRequirement, RawSecret,
+    RawSecretReference, RawSelector, RawServiceAllocation,
 };
 
 /// How much of the configuration is looked at.
@@ -93,6 +96,7 @@ pub struct Config {
     pools: BTreeMap<PoolName, ConfiguredPool>,
     peers: BTreeMap<Arc<str>, Arc<Peer>>,
     bfd_profiles: BTreeMap<Arc<str>, Arc<BfdProfile>>,
+    policies: Arc<Policies>,
 }
 
 /// What came of a description.
@@ -146,6 +150,11 @@ impl Config {
         &self.bfd_profiles
     }
 
+    /// The policies. What they exclude and keep is in the pools already.
+    pub const fn policies(&self) -> &Arc<Policies> {
+        &self.policies
+    }
+
     fn read(raw: &RawConfig, settings: &Settings, findings: &mut Findings) -> Self {
         let level = settings.level;
         let bfd_profiles: BTreeMap<Arc<str>, Arc<BfdProfile>> = ours(&raw.bfd_profiles, settings, findings)
@@ -162,7 +171,17 @@ impl Config {
         let peers: Vec<(&ObjectRef, &Peer)> = read_peers.iter().map(|(object, peer)| (*object, peer)).collect();
         between_peers::check(&peers, &raw.nodes, settings.peer_rules, findings);
         let aliases = communities::read_aliases(&ours(&raw.communities, settings, findings), findings);
-        let read_pools = pools::read(&ours(&raw.pools, settings, findings), raw, findings);
+        let raw_pools = ours(&raw.pools, settings, findings);
+        let ghosts = policies::ghosts(raw, &raw_pools);
+        let mut read_pools = pools::read(&raw_pools, raw, findings);
+        read_pools.extend(ghosts.iter().filter_map(policies::read_ghost));
+        let policies = policies::read(
+            &ours(&raw.address_reservations, settings, findings),
+            &ours(&raw.pool_policies, settings, findings),
+            &policies::Context { pools: &read_pools, namespaces: &raw.namespaces },
+            findings,
+        );
+        policies::put_into(&mut read_pools, &policies, raw);
         let l2: Vec<_> = ours(&raw.l2_advertisements, settings, findings)
             .into_iter()
             .map(|raw| advertisements::read_l2(raw, &read_pools, findings))
@@ -176,7 +195,7 @@ impl Config {
         between_advertisements::check_conflicts(&bgp, &read_pools, &raw.nodes, findings);
         between_advertisements::check_echo(&bgp, &read_pools, &peers, &bfd_profiles, findings);
         let peers = read_peers.into_iter().map(|(_, peer)| (Arc::clone(&peer.name), Arc::new(peer))).collect();
-        Self { pools: attach(&read_pools, &l2, &bgp), peers, bfd_profiles }
+        Self { pools: attach(&read_pools, &l2, &bgp), peers, bfd_profiles, policies: Arc::new(policies) }
     }
 }
 

@@ -11,6 +11,7 @@
 mod notice;
 
 use core::fmt;
+use std::sync::Arc;
 
 use crate::addresses::{RecordedAddresses, RequestError, ServiceAddresses};
 use crate::allocator::{Allocator, Change, Grant, NoAddress, ServiceId};
@@ -379,7 +380,13 @@ impl Pass<'_> {
                 self.allocator.release(self.id); // [CTRL-41]
                 Ok(None)
             }
-            Ok(_) => Ok(Some(grant)),
+            Ok(_) => {
+                for (address, reservation) in self.allocator.held_against_reservations(self.id, &self.state.terms) {
+                    let reservation = Arc::clone(&reservation.name);
+                    self.notices.push(Notice::HoldsReserved { address, reservation });
+                }
+                Ok(Some(grant))
+            }
         }
     }
 

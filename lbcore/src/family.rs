@@ -13,6 +13,9 @@ pub enum IpFamily {
 }
 
 impl IpFamily {
+    /// Both, IPv4 first.
+    pub const ALL: [Self; 2] = [Self::V4, Self::V6];
+
     /// The family of an address.
     pub const fn of(address: IpAddr) -> Self {
         match address {
@@ -58,6 +61,16 @@ pub enum ServiceFamilies {
         /// The family preferred where only one can be had ([ALLOC-32]).
         primary: IpFamily,
     },
+}
+
+impl ServiceFamilies {
+    /// Whether the Service has this family.
+    pub fn has(self, family: IpFamily) -> bool {
+        match self {
+            Self::Single(single) => single == family,
+            Self::Dual { .. } => true,
+        }
+    }
 }
 
 /// `spec.ipFamilyPolicy`; absent means `SingleStack` ([CTRL-34]).

@@ -23,6 +23,7 @@ pub mod node;
 pub(crate) mod node_set;
 pub mod ownership;
 pub mod peer;
+pub mod policy;
 pub mod pool;
 pub mod range;
 pub mod request;

@@ -1,4 +1,4 @@
-//! A pool of addresses and who may use it ([API-POOL-1] to [API-POOL-8]).
+//! A pool of addresses and who may use it ([API-POOL-1] to [API-POOL-8]), with what policies take out of it or keep in it.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -63,6 +63,11 @@ pub struct Pool {
     pub buggy_addresses: BuggyAddresses,
     /// Who may use it; `None` for everybody and unpinned.
     pub allocation: Option<ServiceAllocation>,
+    /// Parts of the ranges that are not in the pool, as policies say.
+    pub exclusions: Vec<AddressRange>,
+    /// Addresses that Services hold and that are in the pool whatever its ranges, exclusions and restrictions say, until they are
+    /// released: a freeze keeps them. None of them is handed out anew.
+    pub kept: BTreeSet<IpAddr>,
 }
 
 /// Whether an address is one that old equipment mistakes for network or broadcast: IPv4 ending in .0 or .255.
@@ -74,9 +79,40 @@ pub const fn is_buggy(address: IpAddr) -> bool {
 }
 
 impl Pool {
-    /// Whether the address belongs to the pool; one that it avoids does not.
+    /// A pool of these ranges that everybody may use, with the defaults of the resource.
+    pub const fn new(name: PoolName, ranges: Vec<AddressRange>) -> Self {
+        Self {
+            name,
+            labels: Labels::new(),
+            ranges,
+            auto_assign: AutoAssign::Enabled,
+            buggy_addresses: BuggyAddresses::Used,
+            allocation: None,
+            exclusions: Vec::new(),
+            kept: BTreeSet::new(),
+        }
+    }
+
+    /// Whether the address belongs to the pool: it can be handed out, or it is kept. One that the pool avoids or excludes does not.
     pub fn contains(&self, address: IpAddr) -> bool {
-        !self.avoids(address) && self.ranges.iter().any(|range| range.contains(address))
+        self.kept.contains(&address) || self.offers(address)
+    }
+
+    /// Whether the address can be handed out from the pool: in a range, neither avoided nor excluded.
+    pub fn offers(&self, address: IpAddr) -> bool {
+        !self.avoids(address) && self.ranges.iter().any(|range| range.contains(address)) && !self.excludes(address)
+    }
+
+    /// Whether the pool leaves such an address out as policies say, should it lie in one of its ranges.
+    pub fn excludes(&self, address: IpAddr) -> bool {
+        self.exclusions.iter().any(|range| range.contains(address))
+    }
+
+    /// Ranges that cover every address of the pool: those written, then one for each kept address outside of them. Those of different
+    /// pools of one configuration may overlap only in excluded addresses; [`Self::contains`] tells whose such an address is.
+    pub fn extents(&self) -> impl Iterator<Item = AddressRange> + '_ {
+        let outside = self.kept.iter().filter(|address| !self.ranges.iter().any(|range| range.contains(**address)));
+        self.ranges.iter().copied().chain(outside.map(|address| AddressRange::single(*address)))
     }
 
     /// Whether the pool leaves such an address out, should it lie in one of its ranges.

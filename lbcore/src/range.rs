@@ -109,6 +109,51 @@ impl AddressRange {
         Ok(Self { family, first: low, last: high })
     }
 
+    /// The range of one address.
+    pub const fn single(address: IpAddr) -> Self {
+        let number = address_to_number(address);
+        Self { family: IpFamily::of(address), first: number, last: number }
+    }
+
+    /// Reads an address alone, as its own range, or whatever [`FromStr`] reads. For fields that name addresses rather than pools.
+    ///
+    /// # Errors
+    /// As [`FromStr`].
+    pub fn parse_lenient(text: &str) -> Result<Self, RangeError> {
+        text.parse::<IpAddr>().map_or_else(|_| text.parse(), |address| Ok(Self::single(address.to_canonical())))
+    }
+
+    /// What of this range lies outside of the others, ascending.
+    pub fn without(&self, others: &[Self]) -> Vec<Self> {
+        let mut cuts: Vec<&Self> = others.iter().filter(|other| self.overlaps(other)).collect();
+        cuts.sort_unstable();
+        let mut parts = Vec::new();
+        let mut next = Some(self.first);
+        for cut in cuts {
+            let Some(first) = next else { break };
+            if first < cut.first {
+                parts.push(Self { family: self.family, first, last: cut.first - 1 });
+            }
+            next = cut.last.checked_add(1).map(|after| after.max(first));
+        }
+        if let Some(first) = next.filter(|first| *first <= self.last) {
+            parts.push(Self { family: self.family, first, last: self.last });
+        }
+        parts
+    }
+
+    /// The part from one number to another; both must lie in the range, the first not above the last.
+    pub(crate) const fn between(&self, first: u128, last: u128) -> Self {
+        debug_assert!(self.first <= first && first <= last && last <= self.last, "a part lies within");
+        Self { family: self.family, first, last }
+    }
+
+    /// What both have in common.
+    pub fn intersection(&self, other: &Self) -> Option<Self> {
+        let (first, last) = (self.first.max(other.first), self.last.min(other.last));
+        self.overlaps(other).then_some(Self { family: self.family, first, last })
+    }
+
     /// The family of both ends.
     pub const fn family(&self) -> IpFamily {
         self.family

@@ -25,11 +25,11 @@ pub struct Capacity {
 }
 
 impl Capacity {
-    /// Counts the ranges of a pool, without the addresses that it avoids.
+    /// Counts the ranges of a pool, without the addresses that it avoids or excludes.
     pub fn of(pool: &Pool) -> Self {
         let mut capacity = Self::default();
-        for range in &pool.ranges {
-            let count = range_capacity(range, pool.buggy_addresses);
+        for range in pool.ranges.iter().flat_map(|range| range.without(&pool.exclusions)) {
+            let count = range_capacity(&range, pool.buggy_addresses);
             capacity.total = capacity.total.saturating_add(count);
             match range.family() {
                 IpFamily::V4 => capacity.ipv4 = capacity.ipv4.saturating_add(count),
@@ -100,20 +100,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::pool::{AutoAssign, is_buggy};
+    use crate::pool::is_buggy;
     use crate::range::number_to_address;
 
     const COUNTLESS: i64 = i64::MAX;
 
     fn capacity(ranges: &[&str], buggy_addresses: BuggyAddresses) -> (i64, i64, i64) {
-        let pool = Pool {
-            name: "p".parse().unwrap(),
-            labels: crate::labels::Labels::new(),
-            ranges: ranges.iter().map(|text| text.parse().unwrap()).collect(),
-            auto_assign: AutoAssign::Enabled,
-            buggy_addresses,
-            allocation: None,
-        };
+        let ranges = ranges.iter().map(|text| text.parse().unwrap()).collect();
+        let pool = Pool { buggy_addresses, ..Pool::new("p".parse().unwrap(), ranges) };
         let capacity = Capacity::of(&pool);
         (capacity.total, capacity.ipv4, capacity.ipv6)
     }

@@ -1,5 +1,5 @@
-//! The maps behind the allocator: pools by name and by address, Services, reservations, and the two changes that keep them in step
-//! ([`Index::attach`] and [`Index::detach`]).
+//! The maps behind the allocator: pools by name and by address, Services, what is withheld, counts of quotas, and the two changes that
+//! keep them in step ([`Index::attach`] and [`Index::detach`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -8,12 +8,17 @@ use std::sync::Arc;
 use crate::addresses::{AddressesError, ServiceAddresses};
 use crate::family::IpFamily;
 use crate::labels::Labels;
+use crate::policy::Policies;
 use crate::pool::{AutoAssign, Pool, PoolRestriction};
 use crate::range::{address_to_number, number_to_address};
-use crate::service::PoolName;
+use crate::service::{PoolName, ServiceKey};
 use crate::sharing::SharingTerms;
 
+use super::compartment::ReservationNumber;
+use super::holds::{Departure, Hold, Holds};
 use super::outcome::{NoAddress, PoolRange, PoolsError};
+use super::quotas::Quotas;
+use super::reserved::ReservedFor;
 use super::roster::{Holding, Placement, Roster, SlotNumber};
 use super::space::{IsReserved, Place, PoolSpace};
 
@@ -38,6 +43,8 @@ pub(super) struct Pools {
     /// Numbers of the pools for automatic choice, in the order tried: pinned ones, then the others ([ALLOC-30]).
     pub(super) pinned: Vec<u32>,
     pub(super) unpinned: Vec<u32>,
+    /// The pools of each reservation, in order of name.
+    by_reservation: Vec<Vec<u32>>,
 }
 
 impl Pools {
@@ -45,17 +52,19 @@ impl Pools {
     ///
     /// # Errors
     /// [`PoolsError`] where a name or an address is there twice.
-    pub(super) fn new(pools: impl IntoIterator<Item = Pool>) -> Result<Self, PoolsError> {
+    pub(super) fn new(pools: impl IntoIterator<Item = Pool>, policies: &Policies) -> Result<Self, PoolsError> {
         let mut pools: Vec<Pool> = pools.into_iter().collect();
         pools.sort_by(|left, right| left.name.cmp(&right.name));
         let mut neighbours = pools.iter().zip(pools.iter().skip(1));
         if let Some((_, second)) = neighbours.find(|(first, second)| first.name == second.name) {
             return Err(PoolsError::DuplicateName { pool: second.name.clone() });
         }
+        let by_name = pools.iter().map(|pool| pool.name.clone()).zip(0_u32..).collect();
+        let spaces: Vec<PoolSpace> = pools.into_iter().map(|pool| PoolSpace::new(pool, policies)).collect();
         let mut extents: Vec<Extent> = (0_u32..)
-            .zip(&pools)
-            .flat_map(|(pool, description)| {
-                (0_u32..).zip(&description.ranges).map(move |(range, addresses)| Extent {
+            .zip(&spaces)
+            .flat_map(|(pool, space)| {
+                (0_u32..).zip(space.ranges()).map(move |(range, addresses)| Extent {
                     family: addresses.family(),
                     first: addresses.first_number(),
                     last: addresses.last_number(),
@@ -69,11 +78,17 @@ impl Pools {
         let overlapping =
             neighbours.find(|(first, second)| first.family == second.family && second.first <= first.last);
         if let Some((first, second)) = overlapping {
-            return Err(overlap(&pools, first, second));
+            return Err(overlap(&spaces, first, second));
         }
-        let by_name = pools.iter().map(|pool| pool.name.clone()).zip(0_u32..).collect();
-        let mut built = Self { by_name, extents, ..Self::default() };
-        built.spaces = pools.into_iter().map(PoolSpace::new).collect();
+        let mut by_reservation = vec![Vec::new(); policies.reservations.len()];
+        for (pool, space) in (0_u32..).zip(&spaces) {
+            for reservation in space.reservations() {
+                if let Some(pools) = by_reservation.get_mut(reservation as usize) {
+                    pools.push(pool);
+                }
+            }
+        }
+        let mut built = Self { spaces, by_name, extents, by_reservation, ..Self::default() };
         built.order();
         Ok(built)
     }
@@ -130,6 +145,11 @@ impl Pools {
         self.by_name.get(name).copied()
     }
 
+    /// The pools of which a reservation sets something aside, in order of name.
+    pub(super) fn of_reservation(&self, reservation: ReservationNumber) -> &[u32] {
+        self.by_reservation.get(reservation as usize).map_or(&[], Vec::as_slice)
+    }
+
     /// The pools in order of name.
     pub(super) fn iter(&self) -> impl Iterator<Item = &PoolSpace> {
         self.spaces.iter()
@@ -146,12 +166,21 @@ impl Pools {
 
     /// Where an address is that its pool does not avoid.
     pub(super) fn find(&self, address: IpAddr) -> Result<(u32, Place), NoAddress> {
-        let (number, place) = self.locate(address).ok_or(NoAddress::NotInPool { address })?;
+        let (number, place) = self.locate(address).ok_or_else(|| self.why_nowhere(address))?;
         match self.space(number) {
-            Some(space) if space.pool.avoids(address) => {
+            Some(space) if space.pool.avoids(address) && !space.pool.kept.contains(&address) => {
                 Err(NoAddress::Avoided { address, pool: space.pool.name.clone() })
             }
             _ => Ok((number, place)),
+        }
+    }
+
+    /// Why an address is in no pool: it is excluded, or in no range.
+    fn why_nowhere(&self, address: IpAddr) -> NoAddress {
+        let in_range = |space: &&PoolSpace| space.pool.ranges.iter().any(|range| range.contains(address));
+        match self.spaces.iter().find(in_range) {
+            Some(space) => NoAddress::Excluded { address, pool: space.pool.name.clone() },
+            None => NoAddress::NotInPool { address },
         }
     }
 
@@ -180,11 +209,13 @@ impl Pools {
     }
 }
 
-fn overlap(pools: &[Pool], first: &Extent, second: &Extent) -> PoolsError {
+fn overlap(spaces: &[PoolSpace], first: &Extent, second: &Extent) -> PoolsError {
     let describe = |extent: &Extent| {
-        let pool = pools.get(extent.pool as usize).expect("extents are made from these pools");
-        let range = pool.ranges.get(extent.range as usize).expect("extents are made from these ranges");
-        Box::new(PoolRange { range: *range, pool: pool.name.clone() })
+        let space = spaces.get(extent.pool as usize).expect("extents are made from these pools");
+        let range = space.ranges().nth(extent.range as usize).expect("extents are made from these ranges");
+        // As written, where it is a part of something written.
+        let written = space.pool.ranges.iter().find(|written| written.overlaps(&range)).copied();
+        Box::new(PoolRange { range: written.unwrap_or(range), pool: space.pool.name.clone() })
     };
     PoolsError::Overlap { first: describe(first), second: describe(second) }
 }
@@ -194,8 +225,13 @@ fn overlap(pools: &[Pool], first: &Extent, second: &Extent) -> PoolsError {
 pub(super) struct Index {
     pub(super) pools: Pools,
     pub(super) roster: Roster,
+    pub(super) policies: Arc<Policies>,
+    pub(super) reserved_for: ReservedFor,
     /// Addresses that somebody else holds, and who.
     reservations: BTreeMap<IpAddr, Arc<str>>,
+    /// Addresses that wait for a Service.
+    pub(super) holds: Holds,
+    pub(super) quotas: Quotas,
 }
 
 impl Index {
@@ -204,19 +240,30 @@ impl Index {
         if self.reservations.is_empty() { None } else { self.reservations.get(&address) }
     }
 
+    /// Whether an address that nobody uses is kept from being given to everybody.
+    fn is_withheld(&self, address: IpAddr) -> IsReserved {
+        let is_withheld = self.reservation(address).is_some() || self.holds.of_address(address).is_some();
+        if is_withheld { IsReserved::Yes } else { IsReserved::No }
+    }
+
     /// What keeps a Service with these labels out of a pool. Most pools serve everybody; then its key is not looked up.
     pub(super) fn restriction(&self, space: &PoolSpace, slot: SlotNumber, labels: &Labels) -> Option<PoolRestriction> {
         space.pool.allocation.as_ref()?;
         space.pool.restriction(self.roster.key(slot).namespace(), labels)
     }
 
-    /// Makes a Service, which holds nothing, hold addresses that it may use.
+    /// Makes a Service, which holds nothing, hold addresses that it may use. They no longer wait for anybody.
     pub(super) fn attach(&mut self, slot: SlotNumber, holding: Holding) {
-        if let Some(space) = self.pools.spaces.get_mut(holding.placement.pool as usize) {
-            for (place, address) in holding.placement.places().zip(holding.placement.addresses.iter()) {
-                let is_reserved = is_reserved(&self.reservations, address);
-                space.occupy(place, slot, &holding.sharing, &self.roster, is_reserved);
+        let pool = holding.placement.pool;
+        for (place, address) in holding.placement.places().zip(holding.placement.addresses.iter()) {
+            let is_withheld = self.is_withheld(address);
+            if let Some(space) = self.pools.spaces.get_mut(pool as usize) {
+                space.occupy(place, slot, &holding.sharing, &self.roster, is_withheld);
             }
+            self.holds.remove(address);
+        }
+        if self.quotas.concern(pool) {
+            self.quotas.count(self.roster.key(slot), slot, pool, &holding.placement.addresses);
         }
         let before = self.roster.set_holding(slot, Some(holding));
         debug_assert!(before.is_none(), "a Service is detached before it is attached anew");
@@ -225,20 +272,24 @@ impl Index {
     /// Makes a Service hold nothing; gives back what it held.
     pub(super) fn detach(&mut self, slot: SlotNumber) -> Option<Holding> {
         let holding = self.roster.set_holding(slot, None)?;
-        if let Some(space) = self.pools.spaces.get_mut(holding.placement.pool as usize) {
-            for (place, address) in holding.placement.places().zip(holding.placement.addresses.iter()) {
-                let is_reserved =
-                    if self.reservations.contains_key(&address) { IsReserved::Yes } else { IsReserved::No };
-                space.vacate(place, slot, &holding.sharing, is_reserved);
+        let pool = holding.placement.pool;
+        for (place, address) in holding.placement.places().zip(holding.placement.addresses.iter()) {
+            let is_withheld = self.is_withheld(address);
+            if let Some(space) = self.pools.spaces.get_mut(pool as usize) {
+                space.vacate(place, slot, &holding.sharing, is_withheld);
             }
+        }
+        if self.quotas.concern(pool) {
+            self.quotas.discount(self.roster.key(slot), slot, pool, &holding.placement.addresses);
         }
         Some(holding)
     }
 
     /// Withholds an address; true where it was not withheld before.
     pub(super) fn reserve(&mut self, address: IpAddr, holder: Arc<str>) -> bool {
+        let was_withheld = self.is_withheld(address);
         let is_new = self.reservations.insert(address, holder).is_none();
-        if is_new {
+        if was_withheld == IsReserved::No {
             self.withhold(address);
         }
         is_new
@@ -252,14 +303,21 @@ impl Index {
         }
     }
 
-    /// Lets go of an address that was withheld; true where it was.
-    pub(super) fn unreserve(&mut self, address: IpAddr) -> bool {
-        let was_reserved = self.reservations.remove(&address).is_some();
-        if was_reserved
+    /// Frees an address that was withheld and is no longer.
+    fn let_go(&mut self, address: IpAddr) {
+        if self.is_withheld(address) == IsReserved::No
             && let Ok((pool, place)) = self.pools.find(address)
             && let Some(space) = self.pools.spaces.get_mut(pool as usize)
         {
             space.unreserve(place);
+        }
+    }
+
+    /// Lets go of an address that was withheld; true where it was.
+    pub(super) fn unreserve(&mut self, address: IpAddr) -> bool {
+        let was_reserved = self.reservations.remove(&address).is_some();
+        if was_reserved {
+            self.let_go(address);
         }
         was_reserved
     }
@@ -269,31 +327,112 @@ impl Index {
         self.reservations.iter().map(|(address, holder)| (*address, holder.as_ref()))
     }
 
-    /// Puts other pools in place. What Services hold is entered there where one pool has all of it, else let go ([ALLOC-39]). Calls
-    /// back for each Service that lost its addresses (`None`) or has them in a pool of another name.
-    pub(super) fn replace_pools(&mut self, pools: Pools, mut tell: impl FnMut(SlotNumber, Option<PoolName>)) {
-        let old = core::mem::replace(&mut self.pools, pools);
-        for address in self.reservations.keys().copied().collect::<Vec<_>>() {
-            self.withhold(address);
-        }
-        for slot in self.roster.slot_numbers() {
-            let Some(holding) = self.roster.set_holding(slot, None) else { continue };
-            match self.pools.place(holding.placement.addresses) {
-                Ok(placement) => {
-                    let name = self.pools.name(placement.pool);
-                    if name != old.name(holding.placement.pool) {
-                        tell(slot, Some(name.clone()));
-                    }
-                    self.attach(slot, Holding { placement, ..holding });
-                }
-                Err(_) => tell(slot, None),
+    /// Makes addresses that a Service has just given up wait for it, where the policies say so and nobody else uses them.
+    pub(super) fn hold_back(&mut self, service: &ServiceKey, addresses: &ServiceAddresses, departure: Departure) {
+        for address in addresses.iter() {
+            let Ok((pool, place)) = self.pools.find(address) else { continue };
+            let is_free = self.pools.space(pool).is_some_and(|space| space.is_unused(place) && space.can_wait(place));
+            if is_free && let Some(hold) = self.holds.after(service, address, pool, departure) {
+                self.enter_hold(hold);
             }
         }
     }
-}
 
-fn is_reserved(reservations: &BTreeMap<IpAddr, Arc<str>>, address: IpAddr) -> IsReserved {
-    if reservations.contains_key(&address) { IsReserved::Yes } else { IsReserved::No }
+    /// Makes an address that nobody uses wait; one that is in use does not.
+    pub(super) fn enter_hold(&mut self, hold: Hold) {
+        let address = hold.address;
+        let is_unused = self.pools.find(address).is_ok_and(|(pool, place)| {
+            self.pools.space(pool).is_some_and(|space| space.is_unused(place) && space.can_wait(place))
+        });
+        if is_unused {
+            let was_withheld = self.is_withheld(address);
+            self.holds.insert(hold);
+            if was_withheld == IsReserved::No {
+                self.withhold(address);
+            }
+        }
+    }
+
+    /// Lets the hold of an address end.
+    pub(super) fn end_hold(&mut self, address: IpAddr) -> Option<Hold> {
+        let hold = self.holds.remove(address)?;
+        self.let_go(address);
+        Some(hold)
+    }
+
+    /// Puts other pools in place, with policies. What Services hold is entered there where one pool has all of it, else let go
+    /// ([ALLOC-39]). Calls back for each Service that lost its addresses (`None`) or has them in a pool of another name.
+    pub(super) fn replace_pools(
+        &mut self,
+        pools: Pools,
+        policies: Arc<Policies>,
+        mut tell: impl FnMut(SlotNumber, Option<PoolName>),
+    ) {
+        let old = core::mem::replace(&mut self.pools, pools);
+        self.policies = policies;
+        let holds = self.holds.take_all();
+        self.describe_policies();
+        for address in self.reservations.keys().copied().collect::<Vec<_>>() {
+            self.withhold(address);
+        }
+        let mut lost = Vec::new();
+        for slot in self.roster.slot_numbers() {
+            let Some(holding) = self.roster.set_holding(slot, None) else { continue };
+            if let Ok(placement) = self.pools.place(holding.placement.addresses) {
+                let name = self.pools.name(placement.pool);
+                if name != old.name(holding.placement.pool) {
+                    tell(slot, Some(name.clone()));
+                }
+                self.attach(slot, Holding { placement, ..holding });
+            } else {
+                lost.push((self.roster.key(slot).clone(), holding.placement.addresses));
+                tell(slot, None);
+            }
+        }
+        self.enter_holds(holds);
+        for (service, addresses) in lost {
+            self.hold_back(&service, &addresses, Departure::Released);
+        }
+    }
+
+    /// Takes other policies, of which the pools were cut for the same reservations, and goes over what follows from them.
+    pub(super) fn replace_policies(&mut self, policies: Arc<Policies>) {
+        let counted = !self.quotas.is_empty();
+        self.policies = policies;
+        self.describe_policies();
+        if counted || !self.quotas.is_empty() {
+            for slot in self.roster.slot_numbers() {
+                if let Some(holding) = self.roster.holding(slot) {
+                    let (pool, addresses) = (holding.placement.pool, holding.placement.addresses);
+                    self.quotas.count(self.roster.key(slot), slot, pool, &addresses);
+                }
+            }
+        }
+        let holds: Vec<Hold> = self.holds.iter().cloned().collect();
+        for hold in &holds {
+            self.end_hold(hold.address);
+        }
+        self.enter_holds(holds);
+    }
+
+    /// Works out which quotas and waiting times are those of which pool, with nothing counted.
+    fn describe_policies(&mut self) {
+        let pools = || self.pools.iter().map(|space| &space.pool);
+        self.reserved_for = ReservedFor::new(&self.policies);
+        self.quotas = Quotas::new(&self.policies, pools(), &self.quotas);
+        self.holds.describe(&self.policies, pools());
+    }
+
+    /// Enters holds again, as far as the policies let them stand.
+    pub(super) fn enter_holds(&mut self, holds: Vec<Hold>) {
+        for hold in holds {
+            if let Ok((pool, _)) = self.pools.find(hold.address)
+                && let Some(hold) = self.holds.within_bounds(hold, pool)
+            {
+                self.enter_hold(hold);
+            }
+        }
+    }
 }
 
 impl Index {
@@ -346,7 +485,17 @@ impl Index {
     pub(super) fn check_everything(&self) {
         let mut rebuilt = self.clone();
         let pools = self.pools.iter().map(|space| space.pool.clone());
-        rebuilt.replace_pools(Pools::new(pools).unwrap(), |slot, pool| panic!("{slot} would go to {pool:?}"));
+        let pools = Pools::new(pools, &self.policies).unwrap();
+        let policies = Arc::clone(&self.policies);
+        rebuilt.replace_pools(pools, policies, |slot, pool| panic!("{slot} would go to {pool:?}"));
+        assert_eq!(self.quotas, rebuilt.quotas, "counts of quotas");
+        let holds = |index: &Self| index.holds.iter().cloned().collect::<Vec<_>>();
+        assert_eq!(holds(self), holds(&rebuilt), "addresses that wait");
+        for hold in self.holds.iter() {
+            let (pool, place) = self.pools.find(hold.address).unwrap();
+            let space = self.pools.space(pool).unwrap();
+            assert!(space.is_unused(place) && !space.is_free(place), "what waits is neither used nor free");
+        }
         for (here, there) in self.pools.iter().zip(rebuilt.pools.iter()) {
             here.assert_equals_rebuilt(there);
         }

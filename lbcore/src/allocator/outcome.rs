@@ -14,6 +14,9 @@ use crate::request::ClusterIpsProblem;
 use crate::service::{PoolName, ServiceKey};
 use crate::sharing::SharingConflict;
 
+use super::holds::Hold;
+use super::quotas::QuotaUsage;
+
 /// Whether a call changed anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Change {
@@ -122,6 +125,14 @@ pub enum NoAddress {
         /// Its pool.
         second_pool: PoolName,
     },
+    /// The policies of the pool exclude the address.
+    #[error("{address} is excluded from the pool {pool}: request another address, or take it out of the exclusions")]
+    Excluded {
+        /// The address.
+        address: IpAddr,
+        /// The pool in whose ranges it lies.
+        pool: PoolName,
+    },
     /// Two addresses are required and the Service has one family ([CTRL-34]).
     #[error(
         "ipFamilyPolicy RequireDualStack needs two cluster IPs and the Service has {count}: use PreferDualStack or SingleStack"
@@ -183,6 +194,16 @@ pub enum NoAddress {
         /// The address.
         address: IpAddr,
     },
+    /// A freeze keeps the address for those who hold it, and for nobody else.
+    #[error(
+        "{address} stays in the pool {pool} only for those who hold it: request another address, or add it to a pool"
+    )]
+    OnlyKept {
+        /// The address.
+        address: IpAddr,
+        /// The pool that keeps it.
+        pool: PoolName,
+    },
     /// The pool asked for is full.
     #[error("the pool {pool} has no {needed} address left for this Service: enlarge it, or release addresses")]
     PoolExhausted {
@@ -221,6 +242,12 @@ pub enum NoAddress {
         /// What is needed.
         needed: NeededFamilies,
     },
+    /// A quota allows no more addresses.
+    #[error("{}", used_up(.usage))]
+    QuotaExceeded {
+        /// The quota, with what is used of it.
+        usage: Box<QuotaUsage>,
+    },
     /// The request cannot be read.
     #[error(transparent)]
     Request(#[from] RequestError),
@@ -235,6 +262,16 @@ pub enum NoAddress {
         /// Who holds it, as the host named it.
         holder: Arc<str>,
     },
+    /// The address is set aside for others.
+    #[error(
+        "{address} is set aside by the AddressReservation {reservation}: request another address, or add this Service to it"
+    )]
+    SetAside {
+        /// The address.
+        address: IpAddr,
+        /// The name of the reservation.
+        reservation: Arc<str>,
+    },
     /// Another Service holds the address and does not share it with this one.
     #[error("{address} is in use by {holder}, {conflict}")]
     SharingConflict {
@@ -244,6 +281,15 @@ pub enum NoAddress {
         holder: ServiceKey,
         /// Why the two cannot share.
         conflict: SharingConflict,
+    },
+    /// The address waits for the Service that held it last.
+    #[error(
+        "{} waits for {} until {}: request another address, or end that by releaseNow in the PoolPolicy",
+        .hold.address, .hold.service, .hold.until
+    )]
+    Waits {
+        /// For whom, until when and why.
+        hold: Box<Hold>,
     },
 }
 
@@ -261,7 +307,13 @@ impl NoAddress {
             Self::FamilyMismatch { .. } => "family-mismatch",
             Self::DualStackRequired { .. } => "dual-stack-required",
             Self::NoSuchPool { .. } => "no-such-pool",
-            Self::Avoided { .. } | Self::DifferentPools { .. } | Self::NotInPool { .. } => "not-in-pool",
+            Self::Avoided { .. } | Self::DifferentPools { .. } | Self::NotInPool { .. } | Self::OnlyKept { .. } => {
+                "not-in-pool"
+            }
+            Self::Excluded { .. } => "excluded",
+            Self::QuotaExceeded { .. } => "quota-exceeded",
+            Self::SetAside { .. } => "reserved",
+            Self::Waits { .. } => "retained",
             Self::PoolMismatch { .. } => "pool-mismatch",
             Self::PoolNotAllowed { .. } => "pool-not-allowed",
             Self::Reserved { .. } | Self::SharingConflict { .. } => "sharing-conflict",
@@ -278,6 +330,15 @@ const fn written(families: ServiceFamilies) -> &'static str {
         ServiceFamilies::Single(IpFamily::V6) => "one IPv6 address",
         ServiceFamilies::Dual { .. } => "one IPv4 and one IPv6 address",
     }
+}
+
+fn used_up(usage: &QuotaUsage) -> String {
+    let QuotaUsage { policy, quota, namespace, used, limit } = usage;
+    let whose = namespace.as_ref().map_or_else(String::new, |namespace| format!(" for the namespace {namespace}"));
+    format!(
+        "the quota {quota} of the PoolPolicy {policy} is used up{whose}: {used} of {limit} addresses; release one, raise the limit, or \
+         name another pool"
+    )
 }
 
 const fn kept_out(restriction: PoolRestriction) -> &'static str {

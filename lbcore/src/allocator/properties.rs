@@ -123,12 +123,10 @@ fn any_pools() -> impl Strategy<Value = Vec<Pool>> {
         let described = POOLS.iter().zip(attributes).enumerate();
         let pools = described.filter_map(|(number, (name, (manual, avoid, allocation)))| {
             Some(Pool {
-                name: name.parse().unwrap(),
-                labels: Labels::new(),
-                ranges: ranges.remove(&number)?,
                 auto_assign: if manual { AutoAssign::Disabled } else { AutoAssign::Enabled },
                 buggy_addresses: if avoid { BuggyAddresses::Avoided } else { BuggyAddresses::Used },
                 allocation,
+                ..Pool::new(name.parse().unwrap(), ranges.remove(&number)?)
             })
         });
         pools.collect()

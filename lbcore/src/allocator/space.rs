@@ -1,10 +1,11 @@
 //! The addresses of one pool: which are free, who uses which, and which can be shared.
 //!
-//! Invariants:
-//! - Of each range, an address is in exactly one of: free, used, reserved and unused, or avoided and already trimmed.
+//! Invariants, where a *range* is a compartment of the pool (`compartment.rs`):
+//! - Of each range, an address is in exactly one of: free, used, withheld and unused, or avoided and already trimmed. Of a kept address
+//!   nothing is ever free.
 //! - Avoided addresses (.0 and .255) start as free ones, because cutting them out of a large range would leave as many holes as it has
 //!   /24s. They are trimmed for good when they come to the front, so that *the lowest free address is never an avoided one*.
-//! - A range is open exactly where something is free in it.
+//! - A range is open exactly where something is free in it, under each of those who may take from it.
 //! - An address is in the group of its keys exactly where its users have a sharing key, under the ports that they hold together.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,12 +14,14 @@ use std::net::IpAddr;
 use crate::family::IpFamily;
 use crate::hash::HashMap;
 use crate::interval::IntervalSet;
+use crate::policy::Policies;
 use crate::pool::{BuggyAddresses, Pool, is_buggy};
 use crate::range::{AddressRange, number_to_address};
 use crate::service::{ServiceKey, SharingKey};
 use crate::sharing::{BackendKey, ServicePorts, SharingConflict, SharingTerms};
 use crate::usage::{Capacity, PoolUsage};
 
+use super::compartment::{Access, Cut, ReservationNumber, cut};
 use super::occupancy::{Occupancy, Users};
 use super::roster::{Roster, SlotNumber};
 
@@ -54,18 +57,55 @@ pub(super) struct Place {
     pub(super) number: u128,
 }
 
-/// Whether somebody else holds an address.
+/// Whether an address is withheld: somebody outside holds it, or it waits for a Service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum IsReserved {
     Yes,
     No,
 }
 
+/// The part of a pool that a search goes over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// What nobody reserved.
+    Common,
+    /// What this reservation sets aside.
+    Reserved(ReservationNumber),
+}
+
+/// What a search may find.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Supply {
+    /// Free addresses and shared ones.
+    All,
+    /// Only addresses that are in use and can be shared.
+    Shared,
+}
+
 #[derive(Clone, Debug)]
 struct RangeSpace {
     range: AddressRange,
+    access: Access,
     free: IntervalSet,
     users: Occupancy,
+}
+
+/// Whether something is free in a range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum IsOpen {
+    Yes,
+    No,
+}
+
+impl Access {
+    /// Whether addresses with this access belong to a part.
+    pub(super) fn admits(&self, part: Part) -> bool {
+        match (self, part) {
+            (Self::Everybody, Part::Common) => true,
+            (Self::Reserved(numbers), Part::Reserved(number)) => numbers.contains(&number),
+            (Self::Everybody | Self::Kept, Part::Reserved(_)) | (Self::Reserved(_) | Self::Kept, Part::Common) => false,
+        }
+    }
 }
 
 /// Services with these keys may share.
@@ -108,56 +148,87 @@ pub(super) struct PoolSpace {
     pub(super) pool: Pool,
     capacity: Capacity,
     ranges: Vec<RangeSpace>,
+    /// Open ranges for everybody.
     open: PerFamily<BTreeSet<u32>>,
+    /// Open ranges of each reservation that sets something of the pool aside.
+    reservations: BTreeMap<ReservationNumber, PerFamily<BTreeSet<u32>>>,
     groups: HashMap<GroupKey, Group>,
     assigned: PerFamily<i64>,
     reserved: PerFamily<i64>,
+    /// Kept addresses in use, which the capacity does not count.
+    beyond: PerFamily<i64>,
 }
 
 impl PoolSpace {
-    pub(super) fn new(pool: Pool) -> Self {
-        let ranges = pool.ranges.iter().map(|range| RangeSpace {
-            range: *range,
-            free: IntervalSet::full(range.first_number(), range.last_number()),
-            users: Occupancy::default(),
+    pub(super) fn new(pool: Pool, policies: &Policies) -> Self {
+        let ranges = cut(&pool, policies).into_iter().map(|Cut { range, access }| {
+            let free = match access {
+                Access::Everybody | Access::Reserved(_) => IntervalSet::full(range.first_number(), range.last_number()),
+                Access::Kept => IntervalSet::default(),
+            };
+            RangeSpace { range, access, free, users: Occupancy::default() }
         });
         let mut space = Self {
             capacity: Capacity::of(&pool),
             ranges: ranges.collect(),
             pool,
             open: PerFamily::default(),
+            reservations: BTreeMap::new(),
             groups: HashMap::default(),
             assigned: PerFamily::default(),
             reserved: PerFamily::default(),
+            beyond: PerFamily::default(),
         };
-        for (number, range) in (0_u32..).zip(&space.pool.ranges) {
-            space.open.of_mut(range.family()).insert(number);
-        }
-        for number in (0_u32..).zip(&space.pool.ranges).map(|(number, _)| number).collect::<Vec<_>>() {
+        for number in (0_u32..).zip(&space.ranges).map(|(number, _)| number).collect::<Vec<_>>() {
+            space.set_open(number, IsOpen::Yes);
             space.trim(number);
         }
         space
     }
 
-    /// Whether the pool has a range of the family, full or not.
-    pub(super) fn has_family(&self, family: IpFamily) -> bool {
-        self.ranges.iter().any(|space| space.range.family() == family)
+    /// The ranges in the order of the search, with their places in it.
+    pub(super) fn ranges(&self) -> impl Iterator<Item = AddressRange> + '_ {
+        self.ranges.iter().map(|space| space.range)
     }
 
-    /// The lowest address that the newcomer may use: a free one, or one that it may share ([ALLOC-20], [ALLOC-21]).
+    /// The reservations that set something of the pool aside, full or not.
+    pub(super) fn reservations(&self) -> impl Iterator<Item = ReservationNumber> + '_ {
+        self.reservations.keys().copied()
+    }
+
+    /// Who is given the addresses around a place.
+    pub(super) fn access(&self, place: Place) -> &Access {
+        self.ranges.get(place.range as usize).map_or(&Access::Kept, |space| &space.access)
+    }
+
+    /// Whether the pool has a range of the family, full or not.
+    pub(super) fn has_family(&self, family: IpFamily) -> bool {
+        self.pool.ranges.iter().any(|range| range.family() == family)
+    }
+
+    /// The lowest address of a part that the newcomer may use: a free one, or one that it may share ([ALLOC-20], [ALLOC-21]). Of the
+    /// shared ones only those count that `is_usable` lets through.
     pub(super) fn lowest(
         &self,
         family: IpFamily,
         newcomer: &SharingTerms,
-        is_reserved: impl Fn(IpAddr) -> bool,
+        (part, supply): (Part, Supply),
+        is_usable: impl Fn(IpAddr) -> bool,
     ) -> Option<Place> {
-        let free = self.open.of(family).first().and_then(|range| {
+        let open = match part {
+            Part::Common => self.open.of(family),
+            Part::Reserved(number) => self.reservations.get(&number)?.of(family),
+        };
+        let open = open.first().filter(|_| supply == Supply::All);
+        let free = open.and_then(|range| {
             let number = self.ranges.get(*range as usize)?.free.lowest()?;
             Some(Place { range: *range, number })
         });
         let shared = newcomer.sharing_key.as_ref().and_then(|key| {
             let group = self.groups.get(&(key.clone(), newcomer.backend_key.clone()))?;
-            group.lowest(family, &newcomer.ports, |place| !is_reserved(number_to_address(family, place.number)))
+            let is_usable =
+                |place: &Place| self.access(*place).admits(part) && is_usable(number_to_address(family, place.number));
+            group.lowest(family, &newcomer.ports, is_usable)
         });
         match (free, shared) {
             (Some(free), Some(shared)) => Some(free.min(shared)),
@@ -228,9 +299,10 @@ impl PoolSpace {
             (Some(_), None) => None,
             (None, _) => {
                 *self.assigned.of_mut(family) += 1;
-                match is_reserved {
-                    IsReserved::Yes => *self.reserved.of_mut(family) -= 1,
-                    IsReserved::No => self.take(place),
+                match (&space.access, is_reserved) {
+                    (Access::Kept, _) => *self.beyond.of_mut(family) += 1,
+                    (_, IsReserved::Yes) => *self.reserved.of_mut(family) -= 1,
+                    (_, IsReserved::No) => self.take(place),
                 }
                 None
             }
@@ -259,9 +331,10 @@ impl PoolSpace {
         let ports_after = space.users.remove(place.number, slot, &sharing.ports);
         if ports_after.is_none() {
             *self.assigned.of_mut(family) -= 1;
-            match is_reserved {
-                IsReserved::Yes => *self.reserved.of_mut(family) += 1,
-                IsReserved::No => self.give_back(place),
+            match (&space.access, is_reserved) {
+                (Access::Kept, _) => *self.beyond.of_mut(family) -= 1,
+                (_, IsReserved::Yes) => *self.reserved.of_mut(family) += 1,
+                (_, IsReserved::No) => self.give_back(place),
             }
         }
         if let Some(key) = &sharing.sharing_key {
@@ -283,7 +356,7 @@ impl PoolSpace {
     /// Withholds an address that is reserved; one in use stays with its users.
     pub(super) fn reserve(&mut self, place: Place) {
         if self.users(place).is_none()
-            && let Some(space) = self.ranges.get(place.range as usize)
+            && let Some(space) = self.ranges.get(place.range as usize).filter(|space| space.access != Access::Kept)
         {
             *self.reserved.of_mut(space.range.family()) += 1;
             self.take(place);
@@ -293,7 +366,7 @@ impl PoolSpace {
     /// Frees an address that is no longer reserved; one in use stays with its users.
     pub(super) fn unreserve(&mut self, place: Place) {
         if self.users(place).is_none()
-            && let Some(space) = self.ranges.get(place.range as usize)
+            && let Some(space) = self.ranges.get(place.range as usize).filter(|space| space.access != Access::Kept)
         {
             *self.reserved.of_mut(space.range.family()) -= 1;
             self.give_back(place);
@@ -302,7 +375,10 @@ impl PoolSpace {
 
     /// The counters of the pool ([ALLOC-44]).
     pub(super) fn usage(&self) -> PoolUsage {
-        let available = |family| self.capacity.family(family) - self.assigned.of(family) - self.reserved.of(family);
+        let available = |family| {
+            let taken = self.assigned.of(family) - self.beyond.of(family) + self.reserved.of(family);
+            self.capacity.family(family) - taken
+        };
         PoolUsage {
             assigned_ipv4: self.assigned.v4,
             assigned_ipv6: self.assigned.v6,
@@ -316,6 +392,8 @@ impl PoolSpace {
         self.pool.name == pool.name
             && self.pool.ranges == pool.ranges
             && self.pool.buggy_addresses == pool.buggy_addresses
+            && self.pool.exclusions == pool.exclusions
+            && self.pool.kept == pool.kept
     }
 
     /// Whether the Service is listed as a user of an address.
@@ -332,6 +410,16 @@ impl PoolSpace {
         self.ranges.get(place.range as usize).is_some_and(|space| space.free.contains(place.number))
     }
 
+    /// Whether nobody uses an address.
+    pub(super) fn is_unused(&self, place: Place) -> bool {
+        self.users(place).is_none()
+    }
+
+    /// Whether an address could be given to somebody else one day, so that it makes sense to have it wait for one.
+    pub(super) fn can_wait(&self, place: Place) -> bool {
+        *self.access(place) != Access::Kept
+    }
+
     fn users(&self, place: Place) -> Option<Users<'_>> {
         self.ranges.get(place.range as usize)?.users.users(place.number)
     }
@@ -345,10 +433,32 @@ impl PoolSpace {
 
     fn give_back(&mut self, place: Place) {
         if let Some(space) = self.ranges.get_mut(place.range as usize) {
-            if space.free.is_empty() {
-                self.open.of_mut(space.range.family()).insert(place.range);
-            }
+            let was_empty = space.free.is_empty();
             space.free.give_back(place.number);
+            if was_empty {
+                self.set_open(place.range, IsOpen::Yes);
+            }
+        }
+    }
+
+    /// Enters a range among the open ones of those who may take from it, or strikes it out.
+    fn set_open(&mut self, range: u32, is_open: IsOpen) {
+        let Some(space) = self.ranges.get(range as usize) else { return };
+        let family = space.range.family();
+        let set = |open: &mut PerFamily<BTreeSet<u32>>| match is_open {
+            IsOpen::Yes => open.of_mut(family).insert(range),
+            IsOpen::No => open.of_mut(family).remove(&range),
+        };
+        match &space.access {
+            Access::Everybody => {
+                set(&mut self.open);
+            }
+            Access::Reserved(numbers) => {
+                for number in numbers {
+                    set(self.reservations.entry(*number).or_default());
+                }
+            }
+            Access::Kept => {}
         }
     }
 
@@ -362,7 +472,7 @@ impl PoolSpace {
             }
         }
         if space.free.is_empty() {
-            self.open.of_mut(family).remove(&range);
+            self.set_open(range, IsOpen::No);
         }
     }
 }
@@ -372,8 +482,9 @@ impl PoolSpace {
     /// The full check: this is just what the same holdings and reservations build from nothing. Only for small ranges.
     pub(super) fn assert_equals_rebuilt(&self, rebuilt: &Self) {
         assert_eq!(self.groups, rebuilt.groups, "groups of shareable addresses");
-        assert_eq!((&self.assigned, &self.reserved), (&rebuilt.assigned, &rebuilt.reserved), "counters");
-        assert_eq!(self.open, rebuilt.open, "open ranges");
+        let counters = |space: &Self| [space.assigned.clone(), space.reserved.clone(), space.beyond.clone()];
+        assert_eq!(counters(self), counters(rebuilt), "counters");
+        assert_eq!((&self.open, &self.reservations), (&rebuilt.open, &rebuilt.reservations), "open ranges");
         for (here, there) in self.ranges.iter().zip(&rebuilt.ranges) {
             assert_eq!(here.users, there.users, "users");
             // Which avoided addresses are trimmed already depends on history; of the others each is where it must be.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::*;
 use crate::family::{IpFamilyPolicy, ServiceFamilies};
 use crate::labels::{Labels, Requirement, Selector};
-use crate::pool::{AutoAssign, BuggyAddresses, PoolRestriction, ServiceAllocation};
+use crate::pool::{BuggyAddresses, PoolRestriction, ServiceAllocation};
 use crate::service::SharingKey;
 use crate::sharing::{BackendKey, Protocol, ServicePort, SharingConflict};
 
@@ -14,14 +14,7 @@ const V4: ServiceFamilies = ServiceFamilies::Single(IpFamily::V4);
 const DUAL: ServiceFamilies = ServiceFamilies::Dual { primary: IpFamily::V4 };
 
 fn pool(name: &str, ranges: &[&str]) -> Pool {
-    Pool {
-        name: name.parse().unwrap(),
-        labels: Labels::new(),
-        ranges: ranges.iter().map(|text| text.parse().unwrap()).collect(),
-        auto_assign: AutoAssign::Enabled,
-        buggy_addresses: BuggyAddresses::Used,
-        allocation: None,
-    }
+    Pool::new(name.parse().unwrap(), ranges.iter().map(|text| text.parse().unwrap()).collect())
 }
 
 fn allocator(pools: impl IntoIterator<Item = Pool>) -> Allocator {

@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 
 use super::problem::{Category, ObjectRef, Problem, Severity};
 use super::raw::{
-    Raw, RawBfdProfile, RawBgpAdvertisement, RawCommunity, RawConfig, RawL2Advertisement, RawPeer, RawPool,
+    Raw, RawAddressReservation, RawBfdProfile, RawBgpAdvertisement, RawCommunity, RawConfig, RawL2Advertisement,
+    RawPeer, RawPool, RawPoolPolicy,
 };
 use super::{Config, Level, Settings};
 
@@ -15,6 +16,8 @@ use super::{Config, Level, Settings};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Incoming {
+    /// An AddressReservation, held against the others and the pools.
+    AddressReservation(Raw<RawAddressReservation>),
     /// A BFDProfile, held against nothing.
     BfdProfile(Raw<RawBfdProfile>),
     /// A BGPAdvertisement, held against the others, the pools and the nodes.
@@ -27,12 +30,16 @@ pub enum Incoming {
     Peer(Box<Raw<RawPeer>>),
     /// An IPAddressPool, held against the others.
     Pool(Raw<RawPool>),
+    /// A PoolPolicy, held against the others and the pools.
+    PoolPolicy(Raw<RawPoolPolicy>),
 }
 
 impl Incoming {
     /// The identity of the object.
     pub fn object_mut(&mut self) -> &mut ObjectRef {
         match self {
+            Self::AddressReservation(raw) => &mut raw.object,
+            Self::PoolPolicy(raw) => &mut raw.object,
             Self::BfdProfile(raw) => &mut raw.object,
             Self::BgpAdvertisement(raw) => &mut raw.object,
             Self::Community(raw) => &mut raw.object,
@@ -54,6 +61,8 @@ pub fn admit(existing: &RawConfig, incoming: &Incoming, settings: &Settings) -> 
     let mut after = before.clone();
     let mut immutable = None;
     match incoming {
+        Incoming::AddressReservation(raw) => replace(&mut after.address_reservations, raw),
+        Incoming::PoolPolicy(raw) => replace(&mut after.pool_policies, raw),
         Incoming::BfdProfile(raw) => replace(&mut after.bfd_profiles, raw),
         Incoming::BgpAdvertisement(raw) => replace(&mut after.bgp_advertisements, raw),
         Incoming::Community(raw) => replace(&mut after.communities, raw),
@@ -87,6 +96,18 @@ pub fn admit_profile_deletion(existing: &RawConfig, profile: &ObjectRef) -> Vec<
 fn relevant(existing: &RawConfig, incoming: &Incoming) -> RawConfig {
     let nothing = RawConfig::default();
     match incoming {
+        Incoming::AddressReservation(_) => RawConfig {
+            address_reservations: existing.address_reservations.clone(),
+            pools: existing.pools.clone(),
+            namespaces: existing.namespaces.clone(),
+            ..nothing
+        },
+        Incoming::PoolPolicy(_) => RawConfig {
+            pool_policies: existing.pool_policies.clone(),
+            pools: existing.pools.clone(),
+            namespaces: existing.namespaces.clone(),
+            ..nothing
+        },
         Incoming::BfdProfile(_) => nothing,
         Incoming::BgpAdvertisement(_) => RawConfig {
             bgp_advertisements: existing.bgp_advertisements.clone(),

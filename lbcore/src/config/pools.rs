@@ -61,7 +61,7 @@ fn read_pool<'a>(
     let auto_assign = if spec.auto_assign == Some(false) { AutoAssign::Disabled } else { AutoAssign::Enabled };
     let ranges = entries.iter().map(|entry| entry.range).collect();
     let labels = raw.labels.clone();
-    let pool = Pool { name, labels, ranges, auto_assign, buggy_addresses: avoided, allocation };
+    let pool = Pool { labels, auto_assign, buggy_addresses: avoided, allocation, ..Pool::new(name, ranges) };
     Some(ReadPool { raw, entries, pool })
 }
 

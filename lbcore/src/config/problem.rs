@@ -97,6 +97,8 @@ categories! {
     InvalidAsn => "invalid-asn",
     /// Not a community value ([COMM-1]).
     InvalidCommunity => "invalid-community",
+    /// Not the host part of an address.
+    InvalidHostPart => "invalid-host-part",
     /// A name that cannot be one; conversion of the old format only.
     InvalidName => "invalid-name",
     /// Neither or both of address and interface, or not an address ([CFG-20]).
@@ -105,6 +107,8 @@ categories! {
     InvalidRouterId => "invalid-router-id",
     /// A label selector that does not parse ([API-GEN-6]).
     InvalidSelector => "invalid-selector",
+    /// Not `namespace/name`.
+    InvalidServiceName => "invalid-service-name",
     /// Not an address.
     InvalidSourceAddress => "invalid-source-address",
     /// Timers that BGP does not allow, or text that is no duration ([CFG-22]).
@@ -115,6 +119,8 @@ categories! {
     MissingField => "missing-field",
     /// Multi-hop for external peers asked for on an internal session.
     MultihopIbgp => "multihop-ibgp",
+    /// Addresses of a policy that concern no pool; a warning.
+    NoEffect => "no-effect",
     /// No configuration in the object; conversion of the old format only.
     NoData => "no-data",
     /// Another kind of object; conversion of the old format only.
@@ -123,6 +129,8 @@ categories! {
     OverlappingRanges => "overlapping-ranges",
     /// Both a password and a secret ([CFG-24]).
     PasswordAndSecret => "password-and-secret",
+    /// Two policies set one field for one pool.
+    PolicyConflict => "policy-conflict",
     /// Two advertisements give one route two values of `asPathPrepend` ([D162-2]).
     PrependConflict => "prepend-conflict",
     /// Peers of one node ask for two router ids.

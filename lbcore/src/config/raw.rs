@@ -4,6 +4,8 @@
 //! a value: a list where a number belongs is the reader's problem, a number out of range is not. Field names are those of the
 //! custom resources in snake case, so that a problem can name the field as the user wrote it.
 
+mod policies;
+
 use core::time::Duration;
 use std::collections::BTreeMap;
 
@@ -11,6 +13,9 @@ use super::problem::ObjectRef;
 use crate::labels::Labels;
 use crate::node::Node;
 use crate::peer::Password;
+use crate::policy::KeptAddress;
+
+pub use self::policies::{RawAddressReservation, RawFreeze, RawPoolPolicy, RawQuota};
 
 /// One object with its identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +45,12 @@ pub struct RawConfig {
     pub communities: Vec<Raw<RawCommunity>>,
     /// Secret objects.
     pub secrets: Vec<Raw<RawSecret>>,
+    /// AddressReservation objects.
+    pub address_reservations: Vec<Raw<RawAddressReservation>>,
+    /// PoolPolicy objects.
+    pub pool_policies: Vec<Raw<RawPoolPolicy>>,
+    /// What freezes keep, as recorded or as worked out last. They are in their pools whatever else is described.
+    pub kept: Vec<KeptAddress>,
     /// The nodes that are known.
     pub nodes: Vec<Node>,
     /// The namespaces that are known, by name, with their labels.

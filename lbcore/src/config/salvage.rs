@@ -276,6 +276,7 @@ impl<'a> Bench<'a> {
         let mut description = RawConfig {
             nodes: self.whole.nodes.clone(),
             namespaces: self.whole.namespaces.clone(),
+            kept: self.whole.kept.clone(),
             ..RawConfig::default()
         };
         for candidate in chosen.iter().filter_map(|at| self.candidates.get(*at)) {

@@ -2,6 +2,7 @@
 
 use core::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::addresses::{RequestError, ServiceAddresses};
 use crate::allocator::NoAddress;
@@ -64,6 +65,13 @@ pub enum Notice {
         /// Why.
         problem: ClusterIpsProblem,
     },
+    /// An address that the Service holds is set aside for others; it keeps it. Upstream has no such event.
+    HoldsReserved {
+        /// The address.
+        address: IpAddr,
+        /// The name of the AddressReservation.
+        reservation: Arc<str>,
+    },
     /// No address was found ([CEVT-8]).
     AllocationFailed {
         /// Why.
@@ -82,6 +90,7 @@ impl Notice {
             Self::NotEnoughClusterIps { .. } => "not enough clusterips",
             Self::RecordedFamilyUnknown { .. } => "nolbIPsIPFamily",
             Self::ServiceFamilyUnknown { .. } => "noclusterIPsIPFamily",
+            Self::HoldsReserved { .. } => "HoldsReservedAddress",
             Self::AllocationFailed { .. } => "AllocationFailed",
         }
     }
@@ -94,6 +103,7 @@ impl Notice {
             | Self::NotEnoughClusterIps { .. }
             | Self::RecordedFamilyUnknown { .. }
             | Self::ServiceFamilyUnknown { .. }
+            | Self::HoldsReserved { .. }
             | Self::AllocationFailed { .. } => NoticeKind::Warning,
         }
     }
@@ -111,6 +121,9 @@ impl fmt::Display for Notice {
                 write!(f, "the recorded addresses {texts:?} are not one address or one of each family and are replaced")
             }
             Self::ServiceFamilyUnknown { problem } => write!(f, "{problem}"),
+            Self::HoldsReserved { address, reservation } => {
+                write!(f, "{address} is kept, though the AddressReservation {reservation} sets it aside for others")
+            }
             Self::AllocationFailed { reason } => write!(f, "no address: {reason}"),
         }
     }

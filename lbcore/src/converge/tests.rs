@@ -3,20 +3,14 @@
 use super::*;
 use crate::addresses::parse_requested;
 use crate::labels::Labels;
-use crate::pool::{AutoAssign, BuggyAddresses, Pool, ServiceAllocation};
+use crate::pool::{AutoAssign, Pool, ServiceAllocation};
 use crate::request::families_of;
 use crate::service::SharingKey;
 use crate::sharing::{BackendKey, Protocol, ServicePort, ServicePorts, SharingTerms};
 
 fn pool(name: &str, auto_assign: AutoAssign, ranges: &[&str]) -> Pool {
-    Pool {
-        name: name.parse().unwrap(),
-        labels: Labels::new(),
-        ranges: ranges.iter().map(|text| text.parse().unwrap()).collect(),
-        auto_assign,
-        buggy_addresses: BuggyAddresses::Used,
-        allocation: None,
-    }
+    let ranges = ranges.iter().map(|text| text.parse().unwrap()).collect();
+    Pool { auto_assign, ..Pool::new(name.parse().unwrap(), ranges) }
 }
 
 fn allocator(pools: Vec<Pool>) -> Allocator {

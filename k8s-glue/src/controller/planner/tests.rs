@@ -4,8 +4,7 @@ mod model;
 
 use std::net::IpAddr;
 
-use lbcore::labels::Labels;
-use lbcore::pool::{AutoAssign, BuggyAddresses, ServiceAllocation};
+use lbcore::pool::AutoAssign;
 use serde_json::{Value, json};
 
 use super::*;
@@ -32,14 +31,7 @@ fn at(millis: u64) -> Timestamp {
 }
 
 fn pool(name: &str, range: &str) -> Pool {
-    Pool {
-        name: name.parse().unwrap(),
-        labels: Labels::new(),
-        ranges: vec![range.parse().unwrap()],
-        auto_assign: AutoAssign::Enabled,
-        buggy_addresses: BuggyAddresses::Used,
-        allocation: None::<ServiceAllocation>,
-    }
+    Pool::new(name.parse().unwrap(), vec![range.parse().unwrap()])
 }
 
 fn key(name: &str) -> ServiceKey {

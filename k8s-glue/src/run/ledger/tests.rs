@@ -2,22 +2,13 @@
 
 use lbcore::agreement::Known;
 use lbcore::family::{IpFamily, ServiceFamilies};
-use lbcore::labels::Labels;
-use lbcore::pool::{AutoAssign, BuggyAddresses};
 
 use super::*;
 
 const SETTLE: Duration = Duration::from_millis(300);
 
 fn pool(name: &str, range: &str) -> Pool {
-    Pool {
-        name: name.parse().unwrap(),
-        labels: Labels::new(),
-        ranges: vec![range.parse().unwrap()],
-        auto_assign: AutoAssign::Enabled,
-        buggy_addresses: BuggyAddresses::Used,
-        allocation: None,
-    }
+    Pool::new(name.parse().unwrap(), vec![range.parse().unwrap()])
 }
 
 fn state(key: &str) -> ServiceState {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use crate::config::problem::ObjectRef;
 use crate::config::raw::{
-    Raw, RawBfdProfile, RawBgpAdvertisement, RawCommunity, RawConfig, RawL2Advertisement, RawPeer, RawPool, RawSecret,
+    Raw, RawAddressReservation, RawBfdProfile, RawBgpAdvertisement, RawCommunity, RawConfig, RawL2Advertisement,
+    RawPeer, RawPool, RawPoolPolicy, RawSecret,
 };
 
 /// The kinds, those that others refer to first.
@@ -17,12 +18,14 @@ pub(super) enum ItemKind {
     Peer,
     L2Advertisement,
     BgpAdvertisement,
+    PoolPolicy,
+    AddressReservation,
     /// No kind of a description; nothing is of it.
     Other,
 }
 
 /// Every kind that an object can be of, in order.
-pub(super) const KINDS: [ItemKind; 7] = [
+pub(super) const KINDS: [ItemKind; 9] = [
     ItemKind::Secret,
     ItemKind::BfdProfile,
     ItemKind::Community,
@@ -30,6 +33,8 @@ pub(super) const KINDS: [ItemKind; 7] = [
     ItemKind::Peer,
     ItemKind::L2Advertisement,
     ItemKind::BgpAdvertisement,
+    ItemKind::PoolPolicy,
+    ItemKind::AddressReservation,
 ];
 
 /// What an object is known by over its versions.
@@ -51,6 +56,8 @@ impl Id {
             "BGPPeer" => ItemKind::Peer,
             "L2Advertisement" => ItemKind::L2Advertisement,
             "BGPAdvertisement" => ItemKind::BgpAdvertisement,
+            "PoolPolicy" => ItemKind::PoolPolicy,
+            "AddressReservation" => ItemKind::AddressReservation,
             _ => ItemKind::Other,
         };
         Self { kind, name: Arc::clone(&object.name), namespace: object.namespace.clone() }
@@ -71,6 +78,8 @@ pub(super) enum Item {
     Peer(Box<Raw<RawPeer>>),
     L2Advertisement(Raw<RawL2Advertisement>),
     BgpAdvertisement(Raw<RawBgpAdvertisement>),
+    PoolPolicy(Raw<RawPoolPolicy>),
+    AddressReservation(Raw<RawAddressReservation>),
 }
 
 /// Every object of a description.
@@ -82,7 +91,10 @@ pub(super) fn items(description: &RawConfig) -> impl Iterator<Item = Item> + '_ 
     let peers = description.peers.iter().cloned().map(Box::new).map(Item::Peer);
     let l2 = description.l2_advertisements.iter().cloned().map(Item::L2Advertisement);
     let bgp = description.bgp_advertisements.iter().cloned().map(Item::BgpAdvertisement);
-    secrets.chain(profiles).chain(communities).chain(pools).chain(peers).chain(l2).chain(bgp)
+    let policies = description.pool_policies.iter().cloned().map(Item::PoolPolicy);
+    let reservations = description.address_reservations.iter().cloned().map(Item::AddressReservation);
+    let metallb = secrets.chain(profiles).chain(communities).chain(pools).chain(peers).chain(l2).chain(bgp);
+    metallb.chain(policies).chain(reservations)
 }
 
 fn same<T: PartialEq>(left: &Raw<T>, right: &Raw<T>) -> bool {
@@ -100,6 +112,8 @@ impl Item {
             Self::Peer(_) => ItemKind::Peer,
             Self::L2Advertisement(_) => ItemKind::L2Advertisement,
             Self::BgpAdvertisement(_) => ItemKind::BgpAdvertisement,
+            Self::PoolPolicy(_) => ItemKind::PoolPolicy,
+            Self::AddressReservation(_) => ItemKind::AddressReservation,
         };
         Id { kind, name: Arc::clone(&object.name), namespace: object.namespace.clone() }
     }
@@ -113,6 +127,8 @@ impl Item {
             Self::Peer(raw) => &raw.object,
             Self::L2Advertisement(raw) => &raw.object,
             Self::BgpAdvertisement(raw) => &raw.object,
+            Self::PoolPolicy(raw) => &raw.object,
+            Self::AddressReservation(raw) => &raw.object,
         }
     }
 
@@ -126,6 +142,8 @@ impl Item {
             (Self::Peer(left), Self::Peer(right)) => same(left, right),
             (Self::L2Advertisement(left), Self::L2Advertisement(right)) => same(left, right),
             (Self::BgpAdvertisement(left), Self::BgpAdvertisement(right)) => same(left, right),
+            (Self::PoolPolicy(left), Self::PoolPolicy(right)) => same(left, right),
+            (Self::AddressReservation(left), Self::AddressReservation(right)) => same(left, right),
             _ => false,
         }
     }
@@ -157,6 +175,8 @@ impl Item {
             Self::Peer(raw) => description.peers.push(*raw),
             Self::L2Advertisement(raw) => description.l2_advertisements.push(raw),
             Self::BgpAdvertisement(raw) => description.bgp_advertisements.push(raw),
+            Self::PoolPolicy(raw) => description.pool_policies.push(raw),
+            Self::AddressReservation(raw) => description.address_reservations.push(raw),
         }
     }
 }
