@@ -18,6 +18,7 @@ pub mod family;
 pub mod hash;
 pub mod interval;
 pub mod labels;
+pub mod ledger;
 pub mod link;
 pub mod node;
 pub(crate) mod node_set;
