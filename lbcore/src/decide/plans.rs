@@ -95,6 +95,8 @@ pub(super) struct Plans {
     pub(super) candidates: NodeSet,
     /// Ascending and disjoint, with the place of their pool.
     ranges: Vec<(AddressRange, usize)>,
+    /// Addresses that freezes keep, with the place of their pool.
+    kept: BTreeMap<IpAddr, usize>,
 }
 
 impl Plans {
@@ -104,9 +106,10 @@ impl Plans {
         let mut l2_plans: BTreeMap<Arc<str>, Arc<L2Plan>> = BTreeMap::new();
         let mut bgp_plans: BTreeMap<Arc<str>, Arc<BgpPlan>> = BTreeMap::new();
         let mut pools = Vec::with_capacity(config.pools().len());
-        let mut ranges = Vec::new();
+        let (mut ranges, mut kept) = (Vec::new(), BTreeMap::new());
         for (index, configured) in config.pools().values().enumerate() {
             ranges.extend(configured.pool.ranges.iter().map(|range| (*range, index)));
+            kept.extend(configured.pool.kept.iter().map(|address| (*address, index)));
             let l2 = configured.l2.iter().map(|advertisement| {
                 let plan = l2_plans.entry(Arc::clone(&advertisement.name));
                 Arc::clone(plan.or_insert_with(|| Arc::new(L2Plan::new(advertisement, &nodes))))
@@ -131,7 +134,7 @@ impl Plans {
                 candidates.insert(index);
             }
         }
-        Self { config, options, nodes, pools, peers, candidates, ranges }
+        Self { config, options, nodes, pools, peers, candidates, ranges, kept }
     }
 
     /// The node's place.
@@ -141,6 +144,9 @@ impl Plans {
 
     /// The place of the pool that has the address ([ANN-6]); one that the pool avoids is not in it.
     fn pool_of(&self, address: IpAddr) -> Option<usize> {
+        if let Some(pool) = self.kept.get(&address) {
+            return Some(*pool);
+        }
         let (family, number) = (IpFamily::of(address), address_to_number(address));
         let key = |range: &AddressRange| (range.family(), range.first_number());
         let after = self.ranges.partition_point(|(range, _)| key(range) <= (family, number));
