@@ -7,6 +7,7 @@
 //! | `planner` | changes in, writes and things to tell out | nothing |
 //! | `service_status` | what a status shall say, and the write that makes it so | nothing |
 //! | `pool_status` | when counters of pools are written | nothing |
+//! | `policy_status` | what policies lead to, as their statuses say it | nothing |
 //! | `measures` | the figures of metrics | nothing |
 //!
 //! One process leads (`cluster::lease`); the others wait without a watch. Who leads again reads everything again: nothing is
@@ -14,18 +15,20 @@
 
 mod measures;
 mod planner;
+mod policy_status;
 mod pool_status;
 mod service_status;
 mod start;
 mod term;
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use kube::Client;
 use lbcore::allocator::PoolsError;
+use lbcore::ledger::MemoryLedger;
 use thiserror::Error;
 use tokio::runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -38,7 +41,9 @@ use crate::cluster::configuration_state::{Component, OwnPod, Speaking};
 use crate::cluster::events::{EventSink, Reporter};
 use crate::cluster::lease::{self, Leadership, LeaseName};
 use crate::cluster::write::{Authority, Writer};
-use crate::serving::{self, ProbesOn, Serving, ServingConfig, ServingError};
+use crate::history::Question;
+use crate::output;
+use crate::serving::{self, Answer, ProbesOn, Serving, ServingConfig, ServingError};
 use crate::telemetry;
 
 pub use crate::cluster::client::{ConnectError, RequestError};
@@ -51,6 +56,8 @@ use self::term::TermContext;
 pub const LEASE: &str = "metallb-controller";
 /// What the events of this role name as their source ([CEVT-1]).
 const COMPONENT: &str = "metallb-controller";
+/// How many changes of addresses the ledger keeps.
+const LEDGER_LIMIT: usize = 20_000;
 /// A polite stop that takes longer is cut short.
 const STOP_WITHIN: Duration = Duration::from_millis(800);
 
@@ -163,6 +170,7 @@ struct Controller {
     identity: String,
     is_ready: Arc<AtomicBool>,
     measures: Arc<Measures>,
+    ledger: Arc<Mutex<MemoryLedger>>,
     /// Metrics and probes.
     _serving: Serving,
 }
@@ -174,13 +182,15 @@ impl Controller {
         // First of all: probes must find a process that waits for the API server.
         let (is_ready, measures) = (Arc::new(AtomicBool::new(false)), Arc::new(Measures::default()));
         let (ready, shown) = (Arc::clone(&is_ready), Arc::clone(&measures));
-        let serving = ServingConfig::from_role(
+        let mut serving = ServingConfig::from_role(
             &arguments.role,
             &client,
             ProbesOn::Everywhere,
             Arc::new(move || shown.render()),
             Arc::new(move || ready.load(Ordering::Acquire)),
         )?;
+        let ledger = Arc::new(Mutex::new(MemoryLedger::new(LEDGER_LIMIT)));
+        serving.ledger = Some(answers(&ledger));
         let serving = serving::start(serving).await?;
         let pod = match &arguments.role.pod_name {
             Some(name) => Some(start::own_pod(&client, &namespace, name).await?),
@@ -191,7 +201,7 @@ impl Controller {
         }
         let identity = pod.as_ref().map_or_else(start::process_name, |pod| pod.name.clone());
         let class = arguments.role.load_balancer_class.clone();
-        Ok(Self { client, namespace, class, pod, identity, is_ready, measures, _serving: serving })
+        Ok(Self { client, namespace, class, pod, identity, is_ready, measures, ledger, _serving: serving })
     }
 
     async fn run(self, mut signals: Signals) -> Result<Outcome, ControllerError> {
@@ -262,6 +272,16 @@ impl Controller {
             },
             is_ready: Arc::clone(&self.is_ready),
             measures: Arc::clone(&self.measures),
+            ledger: Arc::clone(&self.ledger),
         }
     }
+}
+
+/// Answers questions about the ledger.
+fn answers(ledger: &Arc<Mutex<MemoryLedger>>) -> Answer {
+    let ledger = Arc::clone(ledger);
+    Arc::new(move |query| {
+        let question = Question::of_query(query).map_err(|error| error.to_string())?;
+        Ok(output::json(&question.answer(&ledger.lock().unwrap_or_else(PoisonError::into_inner))))
+    })
 }

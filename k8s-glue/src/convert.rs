@@ -6,7 +6,9 @@
 mod cluster;
 mod duration;
 pub(crate) mod field;
+mod kind;
 mod likely;
+mod policy;
 mod resource;
 mod service;
 mod time;
@@ -22,6 +24,7 @@ use serde_json::Value;
 pub use cluster::{Endpoint, Readiness};
 pub use duration::parse_duration;
 use field::{Fields, Findings};
+use kind::{Core, Kind, Ours, kind_of};
 use likely::Likely;
 pub use service::ServiceObject;
 #[cfg(test)]
@@ -50,7 +53,7 @@ pub fn object_of(document: &Document, origin: Origin, namespace: &str) -> Object
     identity(document, &kind_of(api_version, kind), kind, origin, namespace)
 }
 
-/// Reads the objects of all documents. `namespace` is where objects of `metallb.io` and Secrets without a namespace are.
+/// Reads the objects of all documents. `namespace` is where objects of `metallb.io` and `ferrule.io` and Secrets without a namespace are.
 pub fn objects(documents: &[Document], namespace: &str) -> Objects {
     let mut objects = Objects::default();
     let mut names = BTreeMap::new();
@@ -58,101 +61,6 @@ pub fn objects(documents: &[Document], namespace: &str) -> Objects {
         objects.read(document, Origin(index as u64), namespace, &mut names);
     }
     objects
-}
-
-/// The kinds of core groups that count, and where they are without a namespace.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Core {
-    ConfigMap,
-    EndpointSlice,
-    Namespace,
-    Node,
-    Secret,
-    Service,
-}
-
-impl Core {
-    /// What the API server holds its names against.
-    const fn name_rule(self) -> fn(&str) -> Result<(), NameError> {
-        match self {
-            Self::Namespace | Self::Service => names::label,
-            Self::ConfigMap | Self::EndpointSlice | Self::Node | Self::Secret => names::subdomain,
-        }
-    }
-}
-
-/// The kinds of `metallb.io`.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Ours {
-    BfdProfile,
-    BgpAdvertisement,
-    BgpPeerV1Beta1,
-    BgpPeer,
-    Community,
-    IpAddressPool,
-    L2Advertisement,
-    /// Written by programs; nothing to read.
-    Status,
-}
-
-/// What a document is.
-enum Kind {
-    Core(Core),
-    Ours(Ours),
-    /// Another group's, or a kind without meaning here.
-    Foreign,
-    /// In `metallb.io`, but no such kind or version.
-    Unknown {
-        message: String,
-        fix: &'static str,
-    },
-}
-
-const KINDS: &str = "the kinds are IPAddressPool, L2Advertisement, BGPAdvertisement, BGPPeer, BFDProfile, Community, \
-    ServiceL2Status, ServiceBGPStatus and ConfigurationState";
-
-fn kind_of(api_version: &str, kind: &str) -> Kind {
-    match (api_version, kind) {
-        ("v1", "ConfigMap") => Kind::Core(Core::ConfigMap),
-        ("v1", "Namespace") => Kind::Core(Core::Namespace),
-        ("v1", "Node") => Kind::Core(Core::Node),
-        ("v1", "Secret") => Kind::Core(Core::Secret),
-        ("v1", "Service") => Kind::Core(Core::Service),
-        ("discovery.k8s.io/v1" | "discovery.k8s.io/v1beta1", "EndpointSlice") => Kind::Core(Core::EndpointSlice),
-        _ => match api_version.split_once('/') {
-            Some(("metallb.io", version)) if !kind.is_empty() => our_kind(version, kind),
-            _ => Kind::Foreign,
-        },
-    }
-}
-
-fn our_kind(version: &str, kind: &str) -> Kind {
-    let known = match kind {
-        "BFDProfile" => Ours::BfdProfile,
-        "BGPAdvertisement" => Ours::BgpAdvertisement,
-        "BGPPeer" if version == "v1beta1" => Ours::BgpPeerV1Beta1,
-        "BGPPeer" => Ours::BgpPeer,
-        "Community" => Ours::Community,
-        "IPAddressPool" => Ours::IpAddressPool,
-        "L2Advertisement" => Ours::L2Advertisement,
-        "ConfigurationState" | "ServiceBGPStatus" | "ServiceL2Status" => Ours::Status,
-        "AddressPool" => {
-            let fix = "write an IPAddressPool and an L2Advertisement or BGPAdvertisement in its place";
-            return Kind::Unknown { message: "the kind AddressPool is no longer part of metallb.io".to_owned(), fix };
-        }
-        _ => return Kind::Unknown { message: format!("there is no kind {kind:?} in metallb.io"), fix: KINDS },
-    };
-    match (version, known) {
-        ("v1beta1", _) | ("v1beta2", Ours::BgpPeer) => Kind::Ours(known),
-        (_, Ours::BgpPeer) => {
-            let message = format!("there is no version {version:?} of BGPPeer in metallb.io");
-            Kind::Unknown { message, fix: "write metallb.io/v1beta2" }
-        }
-        _ => {
-            let message = format!("there is no version {version:?} of {kind} in metallb.io");
-            Kind::Unknown { message, fix: "write metallb.io/v1beta1" }
-        }
-    }
 }
 
 /// Kind, namespace and name of each object read, with the document that has it.
@@ -229,6 +137,12 @@ impl Objects {
         }
         let spec = root.child("spec");
         match ours {
+            Ours::AddressReservation => {
+                self.config.address_reservations.push(Raw { object, labels, spec: policy::reservation(spec) });
+            }
+            Ours::PoolPolicy => {
+                self.config.pool_policies.push(Raw { object, labels, spec: policy::pool_policy(spec) });
+            }
             Ours::BfdProfile => {
                 self.config.bfd_profiles.push(Raw { object, labels, spec: resource::bfd_profile(spec) });
             }

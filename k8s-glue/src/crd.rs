@@ -1,4 +1,4 @@
-//! The kinds of `metallb.io` as Rust types, and the definitions that make an API server know them.
+//! The kinds of `metallb.io` and `ferrule.io` as Rust types, and the definitions that make an API server know them.
 //!
 //! One file a kind: fields, defaults, bounds, rules and columns, and nothing that acts. The definitions come out of the types; the copies in
 //! `deploy/crds/` are made by `ferrule crds`. Configuration is not read through these types but through
@@ -6,6 +6,7 @@
 //!
 //! Source: [API-GEN-1] to [API-GEN-9], [D162-1].
 
+pub mod address_reservation;
 pub mod bfd_profile;
 pub mod bgp_advertisement;
 pub mod bgp_peer;
@@ -13,6 +14,7 @@ pub mod community;
 pub mod configuration_state;
 pub mod ip_address_pool;
 pub mod l2_advertisement;
+pub mod pool_policy;
 pub mod schema;
 pub mod service_bgp_status;
 pub mod service_l2_status;
@@ -29,8 +31,8 @@ use thiserror::Error;
 use crate::args::{CrdsArgs, Outcome};
 use crate::output;
 
-/// The one kind whose `spec` must be there ([API-GEN-3]).
-const NEEDS_SPEC: &str = "IPAddressPool";
+/// The kinds whose `spec` must be there ([API-GEN-3]): without one they say nothing.
+const NEED_SPEC: [&str; 2] = ["AddressReservation", "IPAddressPool"];
 /// The one kind without a `spec`.
 const WITHOUT_SPEC: &str = "ConfigurationState";
 
@@ -114,6 +116,7 @@ pub fn definitions() -> Vec<Definition> {
     // Its older version is described, so that the version cannot be taken for unknown, and served once it can be converted.
     peer.spec.versions.splice(0..0, bgp_peer::v1beta1::BGPPeer::crd().spec.versions);
     let all = [
+        address_reservation::AddressReservation::crd(),
         bfd_profile::BFDProfile::crd(),
         bgp_advertisement::BGPAdvertisement::crd(),
         peer,
@@ -121,6 +124,7 @@ pub fn definitions() -> Vec<Definition> {
         configuration_state::ConfigurationState::crd(),
         ip_address_pool::IPAddressPool::crd(),
         l2_advertisement::L2Advertisement::crd(),
+        pool_policy::PoolPolicy::crd(),
         service_bgp_status::ServiceBGPStatus::crd(),
         service_l2_status::ServiceL2Status::crd(),
     ];
@@ -147,7 +151,7 @@ fn definition(crd: &CustomResourceDefinition) -> Definition {
 /// Where `spec` and `status` stand in the schema of an object ([API-GEN-3]).
 fn tidy_root(kind: &str, root: &mut Map<String, Value>) {
     root.remove("title");
-    if kind != NEEDS_SPEC {
+    if !NEED_SPEC.contains(&kind) {
         root.remove("required");
     }
     if let Some(properties) = root.get_mut("properties").and_then(Value::as_object_mut) {

@@ -8,6 +8,8 @@ pub mod controller;
 pub mod convert;
 pub mod crd;
 pub mod demo;
+mod freeze;
+pub mod history;
 pub mod honoured;
 pub mod legacy;
 pub mod load;

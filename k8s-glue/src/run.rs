@@ -5,6 +5,7 @@
 //! | `start` | what must hold before anything is changed: rights, names, keys |
 //! | `input` | files to a checked configuration; `watch`: when to read them again |
 //! | `ledger` | who has which address, in agreement with the other daemons ([OWN-60]) |
+//! | `chronicle`, `record` | what the state file says of the past, and of addresses that wait or are kept |
 //! | `host` | the loop: files, members and signals in; state file, member table and desired set out, in this order |
 //! | `status` | what the announcers report, as log lines and as addresses on `ferrule0` |
 //! | `addresses`, `settings` | the changes made to the kernel, all of them undone at the end ([OWN-42]) |
@@ -13,10 +14,12 @@
 //! good one stays in force and the problems are logged.
 
 mod addresses;
+mod chronicle;
 mod host;
 mod input;
 mod kernel;
 mod ledger;
+mod record;
 mod routes;
 mod settings;
 pub(crate) mod start;

@@ -1,4 +1,4 @@
-//! What a role serves: metrics by HTTPS to those who may read them, and probes.
+//! What a role serves: metrics and its ledger by HTTPS to those who may read metrics, and probes.
 //!
 //! | file | what it does |
 //! |---|---|
@@ -23,7 +23,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::State;
 use axum::http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use kube::Client;
@@ -37,8 +37,15 @@ use access::{Access, ApiServer, Denial, Reviewer};
 use certificate::{Certificate, CertificateError};
 use tls::{TlsError, TlsSettings};
 
+/// The path of the metrics.
+const METRICS: &str = "/metrics";
+/// The path of the ledger.
+const LEDGER: &str = "/ledger";
+
 /// Gives the page of metrics of this moment.
 pub type Render = Arc<dyn Fn() -> String + Send + Sync>;
+/// Answers the query of a URL with JSON, or says what is wrong with the query.
+pub type Answer = Arc<dyn Fn(&str) -> Result<String, String> + Send + Sync>;
 /// Says whether the role is ready; never depends on what users configured ([CHTTP-6]).
 pub type Ready = Arc<dyn Fn() -> bool + Send + Sync>;
 
@@ -98,8 +105,10 @@ pub struct ServingConfig {
     pub metrics_port: u16,
     /// How metrics are carried.
     pub transport: Transport,
-    /// The page.
+    /// The page of metrics.
     pub render: Render,
+    /// What `/ledger` answers, beside the metrics and to the same accounts; `None`: there is no such page.
+    pub ledger: Option<Answer>,
     /// Port of the probes.
     pub probes_port: u16,
     /// Where probes are answered.
@@ -150,7 +159,7 @@ impl ServingConfig {
             Transport::Tls { settings, folder, client: client.clone() }
         };
         let (metrics_port, probes_port) = (role.port, role.health_probe_port);
-        Ok(Self { metrics_port, transport, render, probes_port, probes_on, ready })
+        Ok(Self { metrics_port, transport, render, ledger: None, probes_port, probes_on, ready })
     }
 }
 
@@ -176,7 +185,8 @@ pub async fn start(config: ServingConfig) -> Result<Serving, ServingError> {
     }
     if config.metrics_port != 0 {
         let listener = bind("metrics", "--port", ProbesOn::Everywhere, config.metrics_port)?;
-        serving.start_metrics(listener, config.transport, config.render).await?;
+        let pages = Pages { render: config.render, ledger: config.ledger };
+        serving.start_metrics(listener, config.transport, pages).await?;
     }
     Ok(serving)
 }
@@ -190,17 +200,12 @@ impl Serving {
         Ok(())
     }
 
-    async fn start_metrics(
-        &mut self,
-        listener: Bound,
-        transport: Transport,
-        render: Render,
-    ) -> Result<(), ServingError> {
+    async fn start_metrics(&mut self, listener: Bound, transport: Transport, pages: Pages) -> Result<(), ServingError> {
         self.metrics = Some(listener.address);
         let limited = limits::Limited::default();
         match transport {
             Transport::Plain => {
-                let routes = Router::new().route("/metrics", get(move || async move { page(&render) }));
+                let routes = plain_routes(pages);
                 let server = listener.server()?.acceptor(limited);
                 self.tasks.spawn(async move {
                     ended("metrics", limits::bound(server).serve(routes.into_make_service()).await);
@@ -208,7 +213,7 @@ impl Serving {
             }
             Transport::Tls { settings, folder, client } => {
                 let certificate = Certificate::open(folder.as_deref(), settings).await?;
-                let routes = guarded_routes(Access::new(ApiServer::new(client)), render);
+                let routes = guarded_routes(Access::new(ApiServer::new(client)), pages);
                 let acceptor = certificate.acceptor().handshake_timeout(limits::HANDSHAKE).acceptor(limited);
                 let server = listener.server()?.acceptor(acceptor);
                 self.tasks.spawn(async move {
@@ -228,8 +233,29 @@ fn ended(what: &str, result: io::Result<()>) {
     }
 }
 
-fn page(render: &Render) -> Response {
-    ([(CONTENT_TYPE, text::CONTENT_TYPE)], render()).into_response()
+/// What there is to read beside the probes.
+#[derive(Clone)]
+struct Pages {
+    render: Render,
+    ledger: Option<Answer>,
+}
+
+impl Pages {
+    fn page(&self, url: &Uri) -> Response {
+        if url.path() == METRICS {
+            return ([(CONTENT_TYPE, text::CONTENT_TYPE)], (self.render)()).into_response();
+        }
+        match self.ledger.as_ref().map(|ledger| ledger(url.query().unwrap_or_default())) {
+            Some(Ok(json)) => ([(CONTENT_TYPE, "application/json")], json).into_response(),
+            Some(Err(reason)) => (StatusCode::BAD_REQUEST, format!("{reason}\n")).into_response(),
+            None => StatusCode::NOT_FOUND.into_response(),
+        }
+    }
+}
+
+fn plain_routes(pages: Pages) -> Router {
+    let answer = move |url: Uri| async move { pages.page(&url) };
+    Router::new().route(METRICS, get(answer.clone())).route(LEDGER, get(answer))
 }
 
 fn probe_routes(ready: Ready) -> Router {
@@ -242,20 +268,21 @@ fn probe_routes(ready: Ready) -> Router {
         .route("/readyz", get(readiness))
 }
 
-/// The page of metrics for those who may read it ([HTTP-1], [CHTTP-1]).
-fn guarded_routes<R: Reviewer>(access: Access<R>, render: Render) -> Router {
-    let state = Arc::new((access, render));
-    Router::new().route("/metrics", get(guarded::<R>)).with_state(state)
+/// The pages for those who may read metrics ([HTTP-1], [CHTTP-1]).
+fn guarded_routes<R: Reviewer>(access: Access<R>, pages: Pages) -> Router {
+    let state = Arc::new((access, pages));
+    Router::new().route(METRICS, get(guarded::<R>)).route(LEDGER, get(guarded::<R>)).with_state(state)
 }
 
 async fn guarded<R: Reviewer>(
-    State(state): State<Arc<(Access<R>, Render)>>,
+    State(state): State<Arc<(Access<R>, Pages)>>,
     method: Method,
+    url: Uri,
     headers: HeaderMap,
 ) -> Response {
-    let (access, render) = state.as_ref();
+    let (access, pages) = state.as_ref();
     match access.check(&headers, &method).await {
-        Ok(()) => page(render),
+        Ok(()) => pages.page(&url),
         Err(Denial::Unauthenticated) => {
             (StatusCode::UNAUTHORIZED, [(WWW_AUTHENTICATE, "Bearer")], "no valid bearer token\n").into_response()
         }

@@ -1,6 +1,7 @@
-//! What `ferrule run` keeps on disk: the addresses of its Services, and the changes it made to the kernel.
+//! What `ferrule run` keeps on disk: the addresses of its Services, those that wait or are kept by policies, the ledger, and the changes it
+//! made to the kernel.
 //!
-//! The file is one JSON object, `{"version":1,"sha256":"..","state":{..}}`; the digest is taken over the exact octets of `state`.
+//! The file is one JSON object, `{"version":2,"sha256":"..","state":{..}}`; the digest is taken over the exact octets of `state`.
 //! It is replaced as a whole (temporary file in the same folder, fsync, rename, fsync of the folder), so that a reader finds the
 //! old or the new content, never a mixture. A file that is damaged, truncated or of a later version is refused, never passed over:
 //! forgetting an allocation silently could give an address in use to somebody else.
@@ -18,16 +19,22 @@ use std::net::IpAddr;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use lbcore::labels::Labels;
 use lbcore::service::{PoolName, ServiceKey};
+use lbcore::time::UnixTime;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
+use crate::history::History;
+
 pub use namespace::NamespaceLock;
 
 /// The version that this build writes, and the highest that it reads.
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
+/// The lowest that it reads: without holds, kept addresses and ledger.
+const OLDEST_VERSION: u64 = 1;
 /// A state file past this size is none of ours: a hundred thousand Services need some 10 MiB.
 const SIZE_MAX: u64 = 256 << 20;
 /// Readable and writable by the owner alone.
@@ -150,12 +157,63 @@ pub struct RecordedSetting {
     pub written: u8,
 }
 
+/// Why an address waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecordedReason {
+    /// For the return of its Service.
+    Retention,
+    /// For the end of its cool-down.
+    CoolDown,
+}
+
+/// An address that waits as a policy says.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct RecordedHold {
+    /// The address.
+    pub address: IpAddr,
+    /// The Service that had it.
+    #[serde(with = "text")]
+    pub service: ServiceKey,
+    /// When it is free for all.
+    #[serde(with = "text")]
+    pub until: UnixTime,
+    /// Why it waits.
+    pub reason: RecordedReason,
+}
+
+/// An address that a freeze keeps for a Service.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RecordedKept {
+    /// The address.
+    pub address: IpAddr,
+    /// The pool that had it.
+    #[serde(with = "text")]
+    pub pool: PoolName,
+    /// The Service that has it.
+    #[serde(with = "text")]
+    pub service: ServiceKey,
+    /// The labels of the pool when it was last there.
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    pub pool_labels: Labels,
+}
+
 /// Everything that is kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     /// The Services that have addresses.
     #[serde(with = "keyed")]
     pub services: BTreeMap<ServiceKey, RecordedService>,
+    /// Addresses that wait, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub holds: Vec<RecordedHold>,
+    /// Addresses that freezes keep, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kept: Vec<RecordedKept>,
+    /// Who had which address, and why it moved.
+    #[serde(default, skip_serializing_if = "History::is_empty")]
+    pub history: History,
     /// Settings of links that are changed, or about to be.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub settings: Vec<RecordedSetting>,
@@ -247,7 +305,7 @@ pub fn decode(octets: &[u8], path: &Path) -> Result<State, StateError> {
     }
     let VersionOnly { version } = serde_json::from_slice(octets).map_err(|error| damaged(error.to_string()))?;
     match version {
-        VERSION => {}
+        OLDEST_VERSION..=VERSION => {}
         newer if newer > VERSION => return Err(StateError::Newer { path: path.to_owned(), found: newer }),
         other => return Err(damaged(format!("there never was a version {other}"))),
     }

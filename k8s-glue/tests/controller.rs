@@ -2,7 +2,7 @@
 //! becomes of it when it or the API server dies.
 //!
 //! One control plane for all; each test has an install namespace, a class and a controller of its own. `rig` builds these, `serving`
-//! holds what one controller does, `failures` what happens when something breaks.
+//! holds what one controller does, `policies` what the kinds of `ferrule.io` add, `failures` what happens when something breaks.
 
 #![expect(
     clippy::indexing_slicing,
@@ -11,6 +11,8 @@
 
 #[path = "controller/failures.rs"]
 mod failures;
+#[path = "controller/policies.rs"]
+mod policies;
 #[path = "controller/rig.rs"]
 mod rig;
 #[path = "controller/serving.rs"]
@@ -40,6 +42,9 @@ fn main() -> ExitCode {
         trial("of_two_services_with_one_address_the_younger_loses", serving::two_services_with_one_address),
         trial("bad_pools_change_nothing_and_are_reported", serving::bad_pools_change_nothing),
         trial("who_waits_is_served_when_an_address_is_freed", serving::who_waits_is_served),
+        trial("reservations_quotas_and_retention_outlive_a_restart", policies::reservations_quotas_and_retention),
+        trial("a_freeze_keeps_addresses_that_their_pool_lost", policies::a_freeze_keeps_addresses),
+        trial("a_cluster_without_policies_works_and_gets_them_later", policies::a_cluster_without_policies),
         trial("without_the_right_to_leases_it_runs_and_says_so", failures::without_leases),
         trial(
             "a_right_to_leases_that_is_gone_for_a_moment_makes_no_second_leader",

@@ -1,7 +1,7 @@
 //! `ferrule run` in real namespaces: the binary as a user starts it, killed, restarted, edited under its feet.
 //!
 //! `rig` builds hosts and daemons, `single` holds what one daemon promises, `families` the same of
-//! IPv6, `several` what three do together.
+//! IPv6, `policies` what `ferrule.io` adds, `several` what three do together.
 
 #![expect(
     clippy::indexing_slicing,
@@ -10,6 +10,8 @@
 
 #[path = "run/families.rs"]
 mod families;
+#[path = "run/policies.rs"]
+mod policies;
 #[path = "run/rig.rs"]
 mod rig;
 #[path = "run/routes.rs"]
@@ -49,6 +51,12 @@ fn main() -> ExitCode {
         trial("a_bad_edit_keeps_the_last_good_configuration", single::a_bad_edit_keeps_the_last_good),
         trial("nothing_is_announced_before_it_is_durable", single::nothing_is_announced_before_it_is_durable),
         trial("kills_at_any_moment_change_no_recorded_address", single::kills_change_no_recorded_address),
+        trial(
+            "a_deleted_service_gets_its_address_back_after_a_restart",
+            policies::a_deleted_service_gets_its_address_back,
+        ),
+        trial("a_freeze_keeps_an_address_that_its_pool_lost", policies::a_freeze_keeps_an_address_that_its_pool_lost),
+        trial("reservations_quotas_and_exclusions_count", policies::reservations_quotas_and_exclusions_count),
         trial("a_router_sees_a_service_come_and_go", routes::a_router_sees_a_service_come_and_go),
         trial("a_wrong_password_costs_the_route_alone", routes::a_wrong_password_costs_the_route_alone),
         trial("curl_reaches_both_addresses_of_a_dual_stack_service", families::curl_reaches_both_addresses),

@@ -5,7 +5,14 @@
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use lbcore::time::UnixTime;
+
 const SECONDS_PER_DAY: u64 = 86_400;
+
+/// Now, in whole seconds; 1970 where the clock is set before that.
+pub(crate) fn unix_now() -> UnixTime {
+    UnixTime::from_secs(WallTime::now().0.as_secs())
+}
 
 /// A point in time on the wall clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -36,6 +36,7 @@ const QUEUE: usize = 1_024;
 /// A kind that can be watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Kind {
+    AddressReservation,
     BfdProfile,
     BgpAdvertisement,
     BgpPeer,
@@ -46,6 +47,7 @@ pub(crate) enum Kind {
     L2Advertisement,
     Namespace,
     Node,
+    PoolPolicy,
     Secret,
     Service,
     ServiceBgpStatus,
@@ -53,10 +55,15 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    /// The kinds that a cluster need not have ([`super::optional`]).
+    pub(crate) const OPTIONAL: [Self; 2] = [Self::AddressReservation, Self::PoolPolicy];
+
     /// Group, version, kind and plural.
     const fn names(self) -> (&'static str, &'static str, &'static str, &'static str) {
         const OURS: &str = "metallb.io";
+        const OWN: &str = "ferrule.io";
         match self {
+            Self::AddressReservation => (OWN, "v1alpha1", "AddressReservation", "addressreservations"),
             Self::BfdProfile => (OURS, "v1beta1", "BFDProfile", "bfdprofiles"),
             Self::BgpAdvertisement => (OURS, "v1beta1", "BGPAdvertisement", "bgpadvertisements"),
             Self::BgpPeer => (OURS, "v1beta2", "BGPPeer", "bgppeers"),
@@ -67,10 +74,22 @@ impl Kind {
             Self::L2Advertisement => (OURS, "v1beta1", "L2Advertisement", "l2advertisements"),
             Self::Namespace => ("", "v1", "Namespace", "namespaces"),
             Self::Node => ("", "v1", "Node", "nodes"),
+            Self::PoolPolicy => (OWN, "v1alpha1", "PoolPolicy", "poolpolicies"),
             Self::Secret => ("", "v1", "Secret", "secrets"),
             Self::Service => ("", "v1", "Service", "services"),
             Self::ServiceBgpStatus => (OURS, "v1beta1", "ServiceBGPStatus", "servicebgpstatuses"),
             Self::ServiceL2Status => (OURS, "v1beta1", "ServiceL2Status", "servicel2statuses"),
+        }
+    }
+
+    /// The API version of objects of the configuration.
+    pub(crate) fn api_version(self) -> &'static str {
+        if self == Self::BgpPeer {
+            "metallb.io/v1beta2"
+        } else if Self::OPTIONAL.contains(&self) {
+            "ferrule.io/v1alpha1"
+        } else {
+            "metallb.io/v1beta1"
         }
     }
 
@@ -130,6 +149,27 @@ pub(crate) struct Trouble {
     pub(crate) text: String,
     /// Whether the API server answered, and said no.
     pub(crate) is_refused: bool,
+    /// Whether it said what it says of a kind that is not there, or that this account may not see.
+    pub(crate) absence: Option<Absence>,
+}
+
+/// Why there is nothing to see of a kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Absence {
+    /// The account may not list it (403). Who starts up says so to everybody for a moment.
+    Forbidden,
+    /// The cluster does not have it (404).
+    Missing,
+}
+
+impl Absence {
+    const fn of(status: Option<u16>) -> Option<Self> {
+        match status {
+            Some(403) => Some(Self::Forbidden),
+            Some(404) => Some(Self::Missing),
+            Some(_) | None => None,
+        }
+    }
 }
 
 /// One thing that a watch saw.
@@ -187,7 +227,7 @@ async fn watch(client: Client, watched: Watched, sender: mpsc::Sender<Seen>) {
     config.field_selector = watched.fields;
     config.label_selector = watched.labels;
     let mut events = pin!(watcher(api, config));
-    let mut progress = Progress::default();
+    let mut progress = Progress { backoff: Backoff::of(kind), ..Progress::default() };
     loop {
         // Trouble is over where nothing more is said of it; a list says so itself.
         let event = if progress.is_listed && progress.is_troubled {
@@ -236,7 +276,7 @@ impl Progress {
         let event = match event {
             Ok(event) => event,
             Err(error) => {
-                let (failure, text) = failure_of(&error);
+                let (failure, absence, text) = failure_of(&error);
                 let delay = self.backoff.handle_failure(now(), failure);
                 tracing::debug!(kind = kind.as_str(), error = text, "watch");
                 if failure == Failure::Expired && delay.is_zero() {
@@ -244,7 +284,10 @@ impl Progress {
                     return (Vec::new(), delay);
                 }
                 self.is_troubled = true;
-                return (vec![Seen::Trouble(kind, Trouble { text, is_refused: failure == Failure::Refused })], delay);
+                return (
+                    vec![Seen::Trouble(kind, Trouble { text, is_refused: failure == Failure::Refused, absence })],
+                    delay,
+                );
             }
         };
         let mut seen = Vec::new();
@@ -268,25 +311,28 @@ impl Progress {
     }
 }
 
-/// What kind of failure it is, and in words.
-fn failure_of(error: &watcher::Error) -> (Failure, String) {
-    let of = |status: Option<u16>| match status {
-        Some(410) => Failure::Expired,
-        Some(_) => Failure::Refused,
-        None => Failure::Unreachable,
+/// What kind of failure it is, whether it means that there is nothing to see, and in words.
+fn failure_of(error: &watcher::Error) -> (Failure, Option<Absence>, String) {
+    let told = |status: Option<u16>, text: String| {
+        let failure = match status {
+            Some(410) => Failure::Expired,
+            Some(_) => Failure::Refused,
+            None => Failure::Unreachable,
+        };
+        (failure, Absence::of(status), text)
     };
     match error {
         watcher::Error::InitialListFailed(cause) => {
-            (of(status_of(cause)), format!("cannot be listed: {}", text_of(cause)))
+            told(status_of(cause), format!("cannot be listed: {}", text_of(cause)))
         }
         watcher::Error::WatchStartFailed(cause) | watcher::Error::WatchFailed(cause) => {
-            (of(status_of(cause)), format!("cannot be watched: {}", text_of(cause)))
+            told(status_of(cause), format!("cannot be watched: {}", text_of(cause)))
         }
         watcher::Error::WatchError(status) => {
-            (of(Some(status.code)), format!("cannot be watched: {} ({})", status.message, status.code))
+            told(Some(status.code), format!("cannot be watched: {} ({})", status.message, status.code))
         }
         watcher::Error::NoResourceVersion => {
-            (Failure::Refused, "cannot be watched: objects come without a version".to_owned())
+            (Failure::Refused, None, "cannot be watched: objects come without a version".to_owned())
         }
     }
 }

@@ -82,6 +82,8 @@ pub(crate) enum Touched {
     Configuration,
     /// The status of a pool was changed, and nothing else of it.
     PoolStatus(String),
+    /// The status of a policy for pools was changed, and nothing else of it.
+    PolicyStatus(String),
     /// A node came, went, or its labels or its network condition changed.
     Node(NodeName),
     /// A Service came, changed or went.
@@ -164,12 +166,14 @@ impl World {
             Kind::ConfigurationState | Kind::ServiceBgpStatus | Kind::ServiceL2Status => {
                 self.reports.keys().filter(|(of, _)| *of == kind).map(|(_, name)| name.clone()).collect()
             }
-            Kind::BfdProfile
+            Kind::AddressReservation
+            | Kind::BfdProfile
             | Kind::BgpAdvertisement
             | Kind::BgpPeer
             | Kind::Community
             | Kind::IpAddressPool
             | Kind::L2Advertisement
+            | Kind::PoolPolicy
             | Kind::Secret => self.ours.keys().filter(|(of, _)| *of == kind).map(|(_, name)| name.clone()).collect(),
         }
     }
@@ -194,12 +198,14 @@ impl World {
             }
             Kind::Service => self.apply_service(value),
             Kind::EndpointSlice => self.apply_slice(name, value),
-            Kind::BfdProfile
+            Kind::AddressReservation
+            | Kind::BfdProfile
             | Kind::BgpAdvertisement
             | Kind::BgpPeer
             | Kind::Community
             | Kind::IpAddressPool
             | Kind::L2Advertisement
+            | Kind::PoolPolicy
             | Kind::Secret => self.apply_ours(kind, name, value),
         }
     }
@@ -216,8 +222,11 @@ impl World {
                 if is_same_but_for(&before.value, &value, &["metadata", "status"])
                     && same_labels(&before.value, &value) =>
             {
-                if kind == Kind::IpAddressPool && before.value.get("status") != value.get("status") {
+                let is_status = before.value.get("status") != value.get("status");
+                if is_status && kind == Kind::IpAddressPool {
                     Touched::PoolStatus(place.1.name.clone())
+                } else if is_status && kind == Kind::PoolPolicy {
+                    Touched::PolicyStatus(place.1.name.clone())
                 } else {
                     Touched::Nothing
                 }
@@ -307,12 +316,14 @@ impl World {
                 }
                 None => Touched::Nothing,
             },
-            Kind::BfdProfile
+            Kind::AddressReservation
+            | Kind::BfdProfile
             | Kind::BgpAdvertisement
             | Kind::BgpPeer
             | Kind::Community
             | Kind::IpAddressPool
             | Kind::L2Advertisement
+            | Kind::PoolPolicy
             | Kind::Secret => match self.ours.remove(&(kind, name.clone())) {
                 Some(_) => Touched::Configuration,
                 None => Touched::Nothing,
@@ -344,6 +355,11 @@ impl World {
         config.nodes = self.nodes.values().cloned().collect();
         config.namespaces = self.namespaces.clone();
         (config, objects.problems)
+    }
+
+    /// The objects of a kind of the configuration as they stand.
+    pub(crate) fn all_ours(&self, kind: Kind) -> impl Iterator<Item = &Map<String, Value>> {
+        self.ours.iter().filter(move |((of, _), _)| *of == kind).map(|(_, document)| &document.value)
     }
 
     /// An object of the configuration as it stands, such as a pool with its status.

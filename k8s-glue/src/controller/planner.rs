@@ -10,6 +10,8 @@
 //! it changes ([CEVT-20]); what a write makes true is told after it.
 
 mod account;
+mod chronicle;
+mod following;
 mod lingering;
 mod stranded;
 mod telling;
@@ -19,11 +21,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use lbcore::addresses::{RecordedAddresses, ServiceAddresses};
-use lbcore::allocator::{Allocator, Change, PoolsError};
-use lbcore::converge::{CreationTime, ServiceKind, ServiceState, converge, replay};
+use lbcore::allocator::{Allocator, Change};
+use lbcore::converge::{CreationTime, ServiceKind, ServiceState, converge};
+use lbcore::ledger::Entry;
 use lbcore::pool::Pool;
 use lbcore::service::{PoolName, ServiceKey};
-use lbcore::time::Timestamp;
+use lbcore::time::{Timestamp, UnixTime};
 use lbcore::usage::PoolUsage;
 
 use self::account::{Account, Assumed, Flight};
@@ -61,6 +64,8 @@ pub(crate) struct Counts {
     pub(crate) failures: u64,
     /// Services that went: what they held is free without a look at any other.
     pub(crate) departures: u64,
+    /// Addresses that have waited long enough.
+    pub(crate) expiries: u64,
 }
 
 /// A Service that has to be looked at. The order is that of looking: who has a record first, then the oldest ([CTRL-12], [CTRL-17]).
@@ -88,6 +93,10 @@ pub(crate) struct Planner {
     /// The allocator's generation when those who wait were last considered.
     considered: u64,
     outputs: VecDeque<Output>,
+    /// The latest wall time that was handed in.
+    wall: UnixTime,
+    /// What happened to addresses and was not taken yet.
+    entries: Vec<Entry>,
     /// Services of the first view that were not looked at yet, or whose first write was not tried yet.
     untried: BTreeSet<ServiceKey>,
     trouble: Trouble,
@@ -109,6 +118,8 @@ impl Planner {
             lingering: Lingering::default(),
             considered: 0,
             outputs: VecDeque::new(),
+            wall: UnixTime::default(),
+            entries: Vec::new(),
             untried: BTreeSet::new(),
             trouble: Trouble::default(),
             counts: Counts::default(),
@@ -137,27 +148,6 @@ impl Planner {
             self.linger(key, &[]);
         }
         self.call(key);
-    }
-
-    /// The pools in force from now on. The first ones begin the work.
-    ///
-    /// # Errors
-    /// [`PoolsError`], which a checked configuration does not cause; nothing is changed then.
-    pub(crate) fn handle_pools(&mut self, pools: impl IntoIterator<Item = Pool>) -> Result<(), PoolsError> {
-        self.allocator.replace_pools(pools)?;
-        if !self.has_pools {
-            self.has_pools = true;
-            self.untried = self.accounts.keys().cloned().collect();
-            let states: Vec<ServiceState> = self.accounts.values().map(|account| self.state_of(account)).collect();
-            // Who loses is told when it is looked at.
-            replay(&mut self.allocator, &states);
-        }
-        let keys: Vec<ServiceKey> = self.accounts.keys().cloned().collect();
-        for key in keys {
-            self.linger(&key, &[]);
-            self.call(&key);
-        }
-        Ok(())
     }
 
     /// The pools of which nothing is in force, though they are there. What Services have of them is kept as it is recorded.
@@ -317,7 +307,9 @@ impl Planner {
         self.waiting.remove(key);
         self.untried.remove(key);
         self.trouble.forget(key);
+        let before = self.holding(key);
         let held = self.allocator.forget_by_key(key);
+        self.record_departure(key, &before);
         let Some(_) = self.accounts.remove(key) else { return };
         self.counts.departures += 1;
         let touched = self.lingering.replace(key, BTreeSet::new());
@@ -351,10 +343,12 @@ impl Planner {
         if self.strand(key) {
             return;
         }
+        let holding = self.holding(key);
         let before = self.lift(key);
         let Some(account) = self.accounts.get(key) else { return };
         let state = self.state_of(account);
         let outcome = converge(&mut self.allocator, &state);
+        self.record_look(key, &holding, &state, &outcome);
         self.counts.failures += u64::from(outcome.problem.is_some());
         // A problem that leaves the record alone leaves the status alone ([CTRL-37]).
         let is_untouched = outcome.change == Change::Unchanged

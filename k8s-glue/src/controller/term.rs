@@ -3,12 +3,15 @@
 //! Nothing decided in an earlier term is known here; what it wrote is read back from the API server.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use announce_arp::io::now;
 use kube::Client;
+use lbcore::config::Config;
+use lbcore::ledger::{Ledger as _, MemoryLedger};
+use lbcore::policy::KeptAddress;
 use lbcore::pool::Pool;
 use lbcore::service::PoolName;
 use lbcore::time::Timestamp;
@@ -19,13 +22,18 @@ use tokio::time::{Instant, sleep_until};
 use super::ControllerError;
 use super::measures::{self, Measures, Pace};
 use super::planner::{Counts, Output, Planner, StatusWrite};
+use super::policy_status::{self, Effects, PolicyStatuses, PolicyWrite};
 use super::pool_status::{PoolStatuses, PoolWrite};
+use crate::cluster::clock::unix_now;
 use crate::cluster::configuration_state::{self, Need, Speaking, Verdict};
 use crate::cluster::events::EventSink;
+use crate::cluster::kept::kept_of;
+use crate::cluster::optional::Optional;
 use crate::cluster::standing::Standing;
 use crate::cluster::watch::{Kind, ObjectName, Watched, Watches};
 use crate::cluster::world::{Touched, World};
 use crate::cluster::write::{Answer, Failing, Target, WriteError, Writer};
+use crate::freeze;
 use crate::metrics::controller::WorkFigures;
 
 /// Writes of Services under way at once: enough to keep an API server busy, few enough to leave it to others.
@@ -34,6 +42,8 @@ const WRITES_AT_ONCE: usize = 16;
 const CHANGES_AT_ONCE: usize = 256;
 /// What must be known before anything is decided.
 const NEEDED: [Kind; 3] = [Kind::IpAddressPool, Kind::Namespace, Kind::Service];
+/// The kinds of the configuration.
+const CONFIGURATION: [Kind; 3] = [Kind::AddressReservation, Kind::IpAddressPool, Kind::PoolPolicy];
 /// A configuration state that could not be written is tried again after this time.
 const REPORT_RETRY: Duration = Duration::from_secs(2);
 
@@ -49,12 +59,15 @@ pub(crate) struct TermContext {
     pub(crate) is_ready: Arc<AtomicBool>,
     /// What a scrape is given.
     pub(crate) measures: Arc<Measures>,
+    /// Who had which address.
+    pub(crate) ledger: Arc<Mutex<MemoryLedger>>,
 }
 
 /// A write that has come to its end.
 enum Done {
     Service(StatusWrite, Result<(), WriteError>),
     Pool(PoolName, Result<(), WriteError>),
+    Policy(Arc<str>, Result<(), WriteError>),
     State(Result<(), WriteError>),
 }
 
@@ -64,15 +77,19 @@ struct Term {
     world: World,
     planner: Planner,
     pool_statuses: PoolStatuses,
+    policy_statuses: PolicyStatuses,
     writes: JoinSet<Done>,
     writing_services: usize,
     is_config_stale: bool,
-    pools: Option<Vec<Pool>>,
+    config: Option<Arc<Config>>,
+    /// What freezes keep in it.
+    kept: Vec<KeptAddress>,
     standing: Standing,
     verdict: Option<Verdict>,
     is_reporting: bool,
     report_at: Timestamp,
     is_report_stale: bool,
+    optional: Optional,
     /// Watches in trouble, and what the API server said.
     troubled: BTreeMap<Kind, String>,
     /// What the planner had counted when pools were last called stale.
@@ -92,7 +109,9 @@ pub(crate) async fn lead(client: &Client, context: TermContext) -> Result<(), Co
         ..Watched::within(Kind::ConfigurationState, &context.namespace)
     };
     let watched = vec![
+        Watched::within(Kind::AddressReservation, &context.namespace),
         Watched::within(Kind::IpAddressPool, &context.namespace),
+        Watched::within(Kind::PoolPolicy, &context.namespace),
         Watched::everywhere(Kind::Namespace),
         Watched::everywhere(Kind::Service),
         own_state,
@@ -102,15 +121,18 @@ pub(crate) async fn lead(client: &Client, context: TermContext) -> Result<(), Co
         world: World::for_writer(&context.namespace),
         planner: Planner::new(context.class.clone()),
         pool_statuses: PoolStatuses::default(),
+        policy_statuses: PolicyStatuses::default(),
         writes: JoinSet::new(),
         writing_services: 0,
         is_config_stale: true,
-        pools: None,
+        config: None,
+        kept: Vec::new(),
         standing: Standing::default(),
         verdict: None,
         is_reporting: false,
         report_at: Timestamp::ZERO,
         is_report_stale: true,
+        optional: Optional::new(&Kind::OPTIONAL),
         troubled: BTreeMap::new(),
         counted: Counts::default(),
         judgements: 0,
@@ -172,23 +194,32 @@ impl Term {
         let pools = self.pool_statuses.poll_timeout().filter(|_| self.planner.has_passed());
         let report = (self.is_report_stale && !self.is_reporting && self.verdict.is_some()).then_some(self.report_at);
         let planner = self.planner.poll_timeout(now).filter(|_| self.may_decide());
-        let figures = self.pace.poll_timeout().filter(|_| self.world.is_complete(&NEEDED));
-        [planner, pools, report, figures].into_iter().flatten().min()
+        let figures = self.pace.poll_timeout().filter(|_| self.optional.was_settled());
+        let policies = self.policy_statuses.poll_timeout().filter(|_| self.planner.has_passed());
+        let expiry = self.planner.next_expiry().map(|at| now + unix_now().until(at));
+        let absence = self.optional.poll_timeout().filter(|_| self.world.is_complete(&NEEDED));
+        [planner, pools, policies, expiry, report, figures, absence].into_iter().flatten().min()
     }
 
     fn take(&mut self, touched: Touched) {
         match touched {
             Touched::Configuration => self.is_config_stale = true,
             Touched::PoolStatus(_) => self.pool_statuses.handle_change(),
+            Touched::PolicyStatus(_) => self.policy_statuses.handle_change(),
             Touched::Service(key) => self.planner.handle_service(&key, self.world.service(&key)),
             Touched::Report(..) => self.is_report_stale = true,
             Touched::Complete(kind) => {
                 self.is_report_stale = true;
+                self.optional.handle_complete(kind);
                 if self.troubled.remove(&kind).is_some() {
                     tracing::info!(kind = kind.as_str(), "watch works again");
                 }
             }
             Touched::Trouble(kind, trouble) => {
+                self.optional.handle_trouble(now(), kind, &trouble);
+                if Kind::OPTIONAL.contains(&kind) && trouble.absence.is_some() {
+                    return;
+                }
                 let error = trouble.text;
                 if self.troubled.insert(kind, error.clone()).is_none() {
                     tracing::warn!(kind = kind.as_str(), error, "watch failed and is tried again");
@@ -209,10 +240,45 @@ impl Term {
             }
             return Ok(());
         }
-        if self.is_config_stale {
-            self.is_config_stale = false;
-            self.configure()?;
+        if !self.optional.is_settled(now(), &self.world) {
+            return Ok(());
         }
+        if let Some(remark) = self.optional.take_remark() {
+            tracing::info!(remark, "there are no policies; they count once there are, within a minute");
+        }
+        self.planner.handle_clock(unix_now());
+        loop {
+            if std::mem::take(&mut self.is_config_stale) {
+                self.configure()?;
+            }
+            self.decide();
+            // What nobody holds any more is not kept any longer.
+            self.is_config_stale = self.kept.iter().any(|kept| !self.planner.has(&kept.service, kept.address));
+            if !self.is_config_stale {
+                break;
+            }
+        }
+        let counts = self.planner.counts();
+        if counts != self.counted {
+            self.counted = counts;
+            self.pool_statuses.handle_change();
+            self.policy_statuses.handle_change();
+            self.pace.handle_change();
+        }
+        if self.planner.has_passed() {
+            self.write_pools();
+            self.write_policies();
+            self.context.is_ready.store(true, Ordering::Release);
+        }
+        self.report();
+        if self.pace.poll(now()) {
+            self.show();
+        }
+        Ok(())
+    }
+
+    /// Carries out what the planner has decided, as far as there is room.
+    fn decide(&mut self) {
         while self.may_decide() {
             match self.planner.poll_output(now()) {
                 Some(Output::Write(write)) => self.write_service(write),
@@ -223,21 +289,12 @@ impl Term {
                 None => break,
             }
         }
-        let counts = self.planner.counts();
-        if counts != self.counted {
-            self.counted = counts;
-            self.pool_statuses.handle_change();
-            self.pace.handle_change();
+        let entries = self.planner.take_entries();
+        let mut ledger = self.context.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        for entry in entries {
+            tracing::info!(service = %entry.service, address = %entry.address, event = %entry.event, cause = %entry.cause, "address");
+            ledger.record(entry);
         }
-        if self.planner.has_passed() {
-            self.write_pools();
-            self.context.is_ready.store(true, Ordering::Release);
-        }
-        self.report();
-        if self.pace.poll(now()) {
-            self.show();
-        }
-        Ok(())
     }
 
     /// Puts the figures of metrics together.
@@ -246,7 +303,7 @@ impl Term {
         let work = WorkFigures {
             updates: counts.looks + self.judgements,
             update_errors: counts.failures,
-            config_loaded: self.pools.is_some(),
+            config_loaded: self.config.is_some(),
             config_stale: matches!(self.verdict, Some(Verdict::ConfigurationError(_))),
         };
         let usages: BTreeMap<PoolName, PoolUsage> = self.planner.usages().collect();
@@ -258,19 +315,33 @@ impl Term {
 
     /// Judges the pools, and puts in force what is good of them ([CFG-10] to [CFG-12]).
     fn configure(&mut self) -> Result<(), ControllerError> {
-        let (raw, problems) = self.world.raw_config(&[Kind::IpAddressPool]);
+        let (mut raw, problems) = self.world.raw_config(&CONFIGURATION);
         let settings = lbcore::config::Settings {
             install_namespace: Arc::from(self.context.namespace.as_str()),
             ..lbcore::config::Settings::default()
         };
-        let config = self.standing.judge(&self.world, &raw, &problems, &settings);
+        let policies = || self.world.all_ours(Kind::PoolPolicy);
+        if self.config.is_none() {
+            self.kept = policies().flat_map(kept_of).collect();
+        }
+        raw.kept.clone_from(&self.kept);
+        let mut config = self.standing.judge(&self.world, &raw, &problems, &settings);
+        let kept = freeze::kept(&config, self.config.as_deref(), &self.kept, self.planner.live());
+        if kept != raw.kept {
+            raw.kept.clone_from(&kept);
+            config = self.standing.judge(&self.world, &raw, &problems, &settings);
+        }
+        self.kept = kept;
         self.planner.handle_refused(self.standing.refused_pools());
-        let pools: Vec<Pool> = config.pools().values().map(|pool| (*pool.pool).clone()).collect();
-        if self.pools.as_ref() != Some(&pools) {
-            self.planner.handle_pools(pools.iter().cloned())?;
+        if self.config.as_ref() != Some(&config) {
+            self.planner.handle_config(&config)?;
+            if self.config.is_none() {
+                self.planner.handle_holds(policies().flat_map(policy_status::holds_of).collect());
+            }
             self.pool_statuses.handle_change();
-            tracing::info!(pools = pools.len(), "configuration is in force");
-            self.pools = Some(pools);
+            self.policy_statuses.handle_change();
+            tracing::info!(pools = config.pools().len(), "configuration is in force");
+            self.config = Some(config);
         }
         let refusals = self.standing.refusals();
         let verdict = if refusals.is_empty() {
@@ -320,6 +391,27 @@ impl Term {
         }
     }
 
+    fn write_policies(&mut self) {
+        let Some(config) = self.config.clone().filter(|_| self.policy_statuses.poll(now())) else { return };
+        let effects = Effects {
+            quotas: self.planner.quotas().collect(),
+            holds: self.planner.holds().cloned().collect(),
+            kept: self.kept.clone(),
+        };
+        let world = &self.world;
+        for PolicyWrite { policy, body } in
+            policy_status::writes(&config, &effects, |policy| world.ours(Kind::PoolPolicy, policy))
+        {
+            let (writer, namespace) = (self.context.writer.clone(), self.context.namespace.clone());
+            self.writes.spawn(async move {
+                let resource = Kind::PoolPolicy.resource();
+                let target = Target { resource: &resource, namespace: &namespace, name: &policy };
+                let written = writer.replace_status::<Answer>(target, &body).await;
+                Done::Policy(policy, written.map(drop))
+            });
+        }
+    }
+
     /// Says whether the configuration is good, where that is not said already ([CFGST-10]).
     fn report(&mut self) {
         let Some(verdict) = &self.verdict else { return };
@@ -352,6 +444,12 @@ impl Term {
                 if let Err(error) = outcome {
                     tracing::debug!(%pool, %error, "pool status was not written and is tried again");
                     self.pool_statuses.handle_change();
+                }
+            }
+            Done::Policy(policy, outcome) => {
+                if let Err(error) = outcome {
+                    tracing::debug!(%policy, %error, "policy status was not written and is tried again");
+                    self.policy_statuses.handle_change();
                 }
             }
             Done::State(outcome) => {

@@ -1,21 +1,27 @@
 //! Objects that are passed over because of a typing error in `apiVersion` or `kind`: what was meant.
 
-/// A kind of `metallb.io` with its newest version. Of those that other groups have, too, only what looks like ours is told.
+/// A kind of ours with its group and its newest version. Of those that other groups have, too, only what looks like ours is told.
 struct Ours {
+    group: &'static str,
     kind: &'static str,
     version: &'static str,
     has_namesakes: bool,
 }
 
 const fn ours(kind: &'static str, version: &'static str) -> Ours {
-    Ours { kind, version, has_namesakes: false }
+    Ours { group: "metallb.io", kind, version, has_namesakes: false }
+}
+
+const fn own(kind: &'static str) -> Ours {
+    Ours { group: "ferrule.io", kind, version: "v1alpha1", has_namesakes: false }
 }
 
 const fn shared(kind: &'static str, version: &'static str) -> Ours {
-    Ours { kind, version, has_namesakes: true }
+    Ours { group: "metallb.io", kind, version, has_namesakes: true }
 }
 
-const OURS: [Ours; 9] = [
+const OURS: [Ours; 11] = [
+    own("AddressReservation"),
     shared("BFDProfile", "v1beta1"),
     shared("BGPAdvertisement", "v1beta1"),
     shared("BGPPeer", "v1beta2"),
@@ -23,6 +29,7 @@ const OURS: [Ours; 9] = [
     ours("ConfigurationState", "v1beta1"),
     ours("IPAddressPool", "v1beta1"),
     ours("L2Advertisement", "v1beta1"),
+    own("PoolPolicy"),
     ours("ServiceBGPStatus", "v1beta1"),
     ours("ServiceL2Status", "v1beta1"),
 ];
@@ -50,15 +57,17 @@ pub(super) fn meaning(api_version: &str, kind: &str) -> Option<Likely> {
     let group = group.trim().to_ascii_lowercase();
     let named = OURS.iter().find(|ours| ours.kind.eq_ignore_ascii_case(kind));
     let left_out = |what: String| format!("{what}; the object is left out");
-    if group == "metallb.io" {
-        let version = named.map_or("v1beta1", |ours| ours.version);
+    if let Some((known, version)) =
+        [("metallb.io", "v1beta1"), ("ferrule.io", "v1alpha1")].iter().find(|known| known.0 == group)
+    {
+        let (known, version) = named.map_or((*known, *version), |ours| (ours.group, ours.version));
         let message = left_out(format!("{api_version:?} is no group and version that there is"));
-        return Some(Likely { field: "apiVersion", message, fix: format!("write metallb.io/{version}") });
+        return Some(Likely { field: "apiVersion", message, fix: format!("write {known}/{version}") });
     }
     if let Some(ours) = named {
         let looks_like_ours = group.contains("metallb") || version.is_empty();
-        let message = left_out(format!("{} is a kind of metallb.io, not of {api_version:?}", ours.kind));
-        let fix = format!("write apiVersion: metallb.io/{} and kind: {}", ours.version, ours.kind);
+        let message = left_out(format!("{} is a kind of {}, not of {api_version:?}", ours.kind, ours.group));
+        let fix = format!("write apiVersion: {}/{} and kind: {}", ours.group, ours.version, ours.kind);
         return (looks_like_ours || !ours.has_namesakes).then_some(Likely { field: "apiVersion", message, fix });
     }
     let is_like = |known: &&(&str, &str)| {
@@ -82,6 +91,9 @@ mod tests {
             ("v1", "IPAddressPool", "metallb.io/v1beta1 and kind: IPAddressPool"),
             ("example.com/v1", "ipaddresspool", "kind: IPAddressPool"),
             ("metallb.universe.tf/v1beta1", "Community", "metallb.io/v1beta1"),
+            ("ferrule.io", "PoolPolicy", "write ferrule.io/v1alpha1"),
+            ("v1", "AddressReservation", "ferrule.io/v1alpha1 and kind: AddressReservation"),
+            ("example.com/v1", "poolpolicy", "kind: PoolPolicy"),
             ("v1", "service", "kind: Service"),
             ("V1", "Service", "apiVersion: v1"),
         ] {

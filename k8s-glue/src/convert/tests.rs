@@ -40,12 +40,48 @@ fn every_wrong_type_of_an_object_is_reported() {
 }
 
 #[test]
+fn kinds_of_our_own_are_read_field_by_field() {
+    let objects = read(
+        "apiVersion: ferrule.io/v1alpha1\nkind: AddressReservation\nmetadata: {name: r}\nspec: {addresses: [192.0.2.80], hostParts: ['::80'], \
+         pool: public, services: [shop/web], namespaces: [shop], namespaceSelectors: [{}], serviceSelectors: [{matchLabels: {a: b}}]}\n---\n\
+         apiVersion: ferrule.io/v1alpha1\nkind: PoolPolicy\nmetadata: {name: p}\nspec:\n  ipAddressPools: [public]\n  exclusions: \
+         [192.0.2.1-192.0.2.9]\n  retention: 24h\n  releaseNow: [shop/web]\n  reuseCooldown: 90s\n  quotas: [{name: q, scope: Together, \
+         limit: 5}]\n  freeze: {confirmed: [192.0.2.7]}\nstatus: {held: []}\n",
+    );
+    assert_eq!(found(&objects), []);
+    let reservation = &objects.config.address_reservations[0].spec;
+    assert_eq!((reservation.addresses.len(), reservation.host_parts.len(), reservation.services.len()), (1, 1, 1));
+    assert_eq!((reservation.namespace_selectors.len(), reservation.service_selectors.len()), (1, 1));
+    assert_eq!((reservation.pool.as_deref(), reservation.namespaces.len()), (Some("public"), 1));
+    let policy = &objects.config.pool_policies[0].spec;
+    assert_eq!(policy.retention, Some(core::time::Duration::from_secs(86_400)));
+    assert_eq!(policy.reuse_cooldown, Some(core::time::Duration::from_secs(90)));
+    assert_eq!((policy.exclusions.len(), policy.release_now.len(), policy.ip_address_pools.len()), (1, 1, 1));
+    assert_eq!((policy.quotas[0].limit, policy.quotas[0].scope.as_deref()), (Some(5), Some("Together")));
+    assert_eq!(policy.freeze.as_ref().map(|freeze| freeze.confirmed.len()), Some(1));
+    let faulty = read(
+        "apiVersion: ferrule.io/v1alpha1\nkind: PoolPolicy\nmetadata: {name: p}\nspec: {retention: 1d, quotas: [{limit: many}], freeze: \
+         {confirm: []}, excludes: []}\n",
+    );
+    let expected = [
+        (Severity::Error, Category::Schema, "spec.quotas[0].limit"),
+        (Severity::Warning, Category::Schema, "spec.freeze.confirm"),
+        (Severity::Error, Category::Schema, "spec.retention"),
+        (Severity::Warning, Category::Schema, "spec.excludes"),
+    ];
+    assert_eq!(found(&faulty), expected);
+}
+
+#[test]
 fn unknown_kinds_and_versions_of_the_group_are_problems_and_others_are_not() {
     for text in [
         "apiVersion: metallb.io/v1beta1\nkind: AddressPool\nmetadata: {name: p}\n",
         "apiVersion: metallb.io/v1beta1\nkind: IPAdressPool\nmetadata: {name: p}\n",
         "apiVersion: metallb.io/v1beta2\nkind: IPAddressPool\nmetadata: {name: p}\n",
         "apiVersion: metallb.io/v1\nkind: BGPPeer\nmetadata: {name: p}\n",
+        "apiVersion: metallb.io/v1beta1\nkind: PoolPolicy\nmetadata: {name: p}\n",
+        "apiVersion: ferrule.io/v1alpha1\nkind: IPAddressPool\nmetadata: {name: p}\n",
+        "apiVersion: ferrule.io/v1\nkind: AddressReservation\nmetadata: {name: p}\n",
     ] {
         assert_eq!(found(&read(text)), [(Severity::Error, Category::Schema, "kind")], "{text}");
     }

@@ -63,7 +63,7 @@ pub struct Condition {
     pub message: String,
 
     /// When the status was last another.
-    #[schemars(schema_with = "time")]
+    #[schemars(schema_with = "schema::time")]
     pub last_transition_time: String,
 
     /// The generation that was looked at.
@@ -95,8 +95,4 @@ fn condition_reason(_: &mut SchemaGenerator) -> Schema {
         "maxLength": 1024,
         "pattern": "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$",
     })
-}
-
-fn time(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "string", "format": "date-time"})
 }

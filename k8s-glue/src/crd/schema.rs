@@ -30,6 +30,25 @@ pub(super) fn bfd_interval(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "integer", "format": "int32", "minimum": 10, "maximum": 60_000})
 }
 
+/// A length of time as Go writes it, in hours to milliseconds.
+pub(super) fn duration(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "pattern": "^(0|([0-9]+(\\.[0-9]+)?(h|m|s|ms))+)$"})
+}
+
+/// A point in time (RFC 3339).
+pub(super) fn time(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "format": "date-time"})
+}
+
+/// Names of Services, each NAMESPACE/NAME.
+pub(super) fn service_names(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "maxItems": 1024,
+        "items": {"type": "string", "maxLength": 127, "pattern": "^[^/]+/[^/]+$"},
+    })
+}
+
 /// A text that stays as it was first set ([API-L2ST-1]).
 pub(super) fn immutable_text(_: &mut SchemaGenerator) -> Schema {
     json_schema!({

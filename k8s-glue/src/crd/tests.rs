@@ -6,6 +6,9 @@ use std::path::Path;
 
 use super::*;
 
+/// The kinds that MetalLB does not have.
+const OWN: [&str; 2] = ["AddressReservation", "PoolPolicy"];
+
 /// The schema of a version, below `properties` of the root.
 fn schema(kind: &str, version: &str, below: &str) -> Value {
     let all = definitions();
@@ -16,7 +19,11 @@ fn schema(kind: &str, version: &str, below: &str) -> Value {
 }
 
 fn spec(kind: &str, field: &str) -> Value {
-    let version = if kind == "BGPPeer" { "v1beta2" } else { "v1beta1" };
+    let version = match kind {
+        "BGPPeer" => "v1beta2",
+        own if OWN.contains(&own) => "v1alpha1",
+        _ => "v1beta1",
+    };
     let mut found = schema(kind, version, &format!("/properties/spec/properties/{field}"));
     if let Some(found) = found.as_object_mut() {
         found.remove("description");
@@ -26,12 +33,13 @@ fn spec(kind: &str, field: &str) -> Value {
 
 // [API-GEN-1], [API-GEN-2]
 #[test]
-fn all_nine_kinds_are_namespaced_and_have_a_status_that_is_written_apart() {
+fn all_kinds_are_namespaced_and_have_a_status_that_is_written_apart() {
     let all = definitions();
     let names: Vec<&str> = all.iter().map(|one| one.object["metadata"]["name"].as_str().unwrap()).collect();
     assert_eq!(
         names,
         [
+            "addressreservations.ferrule.io",
             "bfdprofiles.metallb.io",
             "bgpadvertisements.metallb.io",
             "bgppeers.metallb.io",
@@ -39,13 +47,15 @@ fn all_nine_kinds_are_namespaced_and_have_a_status_that_is_written_apart() {
             "configurationstates.metallb.io",
             "ipaddresspools.metallb.io",
             "l2advertisements.metallb.io",
+            "poolpolicies.ferrule.io",
             "servicebgpstatuses.metallb.io",
             "servicel2statuses.metallb.io",
         ]
     );
     for one in &all {
         let spec = &one.object["spec"];
-        assert_eq!((&spec["scope"], &spec["group"]), (&Value::from("Namespaced"), &Value::from("metallb.io")));
+        let group = if OWN.contains(&one.kind.as_str()) { "ferrule.io" } else { "metallb.io" };
+        assert_eq!((&spec["scope"], &spec["group"]), (&Value::from("Namespaced"), &Value::from(group)));
         assert_eq!(spec["names"]["singular"], one.kind.to_lowercase());
         assert_eq!(spec["names"]["listKind"], format!("{}List", one.kind));
         assert!(spec["names"].get("shortNames").is_none() && spec["names"].get("categories").is_none());
@@ -203,7 +213,33 @@ fn columns_are_those_of_upstream() {
     assert_eq!(columns("ConfigurationState")[2], "Age date .metadata.creationTimestamp 0");
     assert_eq!(columns("Community"), Vec::<String>::new());
     let counts = definitions().iter().map(|one| columns(&one.kind).len()).collect::<Vec<_>>();
-    assert_eq!(counts, [4, 4, 4, 0, 3, 3, 4, 3, 3]);
+    assert_eq!(counts, [6, 4, 4, 4, 0, 3, 3, 4, 6, 3, 3]);
+}
+
+#[test]
+fn kinds_of_our_own_refuse_what_can_be_seen_without_other_objects() {
+    assert_eq!(schema("AddressReservation", "v1alpha1", "/required"), serde_json::json!(["spec"]));
+    assert_eq!(schema("PoolPolicy", "v1alpha1", "/required"), Value::Null);
+    let rules = schema("AddressReservation", "v1alpha1", "/properties/spec/x-kubernetes-validations");
+    let messages: Vec<&str> = rules.as_array().unwrap().iter().map(|rule| rule["message"].as_str().unwrap()).collect();
+    assert_eq!(messages.len(), 3, "{messages:?}");
+    for (field, expected) in [
+        ("quotas/items/properties/scope", r#"{"default":"Namespace","enum":["Namespace","Together"],"type":"string"}"#),
+        ("quotas/items/properties/limit", r#"{"format":"int64","minimum":0,"type":"integer"}"#),
+        ("quotas/items/required", r#"["limit"]"#),
+        ("exclusions", r#"{"items":{"type":"string"},"type":"array"}"#),
+    ] {
+        let expected: Value = serde_json::from_str(expected).unwrap();
+        assert_eq!(as_sorted(&spec("PoolPolicy", field)), as_sorted(&expected), "{field}");
+    }
+    for field in ["retention", "reuseCooldown"] {
+        let pattern = regex::Regex::new(spec("PoolPolicy", field)["pattern"].as_str().unwrap()).unwrap();
+        for (text, is_one) in [("24h", true), ("1h30m", true), ("1.5s", true), ("0", true), ("1d", false), ("", false)]
+        {
+            assert_eq!(pattern.is_match(text), is_one, "{field} {text}");
+            assert_eq!(crate::convert::parse_duration(text).is_some(), is_one, "{field} {text}");
+        }
+    }
 }
 
 // The password of a peer never prints ([LOG-3]).

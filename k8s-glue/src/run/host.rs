@@ -3,6 +3,7 @@
 //! The order of a pass is the promise: allocate and agree, make it durable, publish it to the members, announce it ([OWN-60]). Where a
 //! step fails, the later ones wait, and everything that was announced before stays so.
 
+mod booking;
 mod reload;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,21 +14,24 @@ use std::time::{Duration, SystemTime};
 
 use announce_arp::io::now;
 use lbcore::agreement::{Assignment, Known, Listening, Member, Wait};
+use lbcore::allocator::Hold;
 use lbcore::decide::{
     Affected, BgpDecision, DecideOptions, Extent, Layer2Decision, MissingSlices, Reason, Snapshot, decide,
 };
 use lbcore::labels::Labels;
+use lbcore::ledger::MemoryLedger;
 use lbcore::ownership::{Hub, HubConfig};
+use lbcore::policy::KeptAddress;
 use lbcore::service::{NodeName, ServiceKey};
-use lbcore::time::Timestamp;
+use lbcore::time::{Timestamp, UnixTime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use self::reload::Haste;
-use super::RunError;
 use super::addresses::{KernelEvent, KernelEvents};
+use super::chronicle;
 use super::input::{Input, Source};
 use super::kernel::Kernel;
 use super::ledger::{Circumstances, Ledger, Report as Told};
@@ -36,11 +40,12 @@ use super::settings::{LinkName, SETTINGS_FOLDER};
 use super::start;
 use super::status::Follower;
 use super::watch::Watch;
+use super::{RunError, record};
 use crate::announcing::{Announcing, Bell, stop_asked, tell_event};
 use crate::args::{Outcome, RunArgs};
+use crate::cluster::clock::unix_now;
 use crate::output;
 use crate::report::Report;
-use crate::state::State;
 
 /// A hand-over of everything this node owns may take so long.
 const HAND_OVER_WITHIN: Duration = Duration::from_secs(1);
@@ -73,6 +78,12 @@ struct Host {
     announcing: Announcing,
     routes: Routes,
     kernel: Kernel,
+    /// Who had which address; told in the state file.
+    book: MemoryLedger,
+    /// Whether entries came that are not on disk.
+    is_book_stale: bool,
+    /// What waited and what was kept when entries were made last.
+    booked: (Vec<Hold>, Vec<KeptAddress>),
     published: BTreeMap<ServiceKey, Assignment>,
     /// What the last pass saw.
     listening: Listening,
@@ -115,7 +126,7 @@ pub(crate) async fn run(arguments: &RunArgs) -> Result<Outcome, RunError> {
     let source = Source::new(&arguments.input).map_err(system("read standard input"))?;
     let watch = Watch::new(source.paths());
     let (input, report) = source.read();
-    let Some(input) = input else {
+    let Some(mut input) = input else {
         output::print(&report.to_text()).map_err(system("print the problems"))?;
         return Ok(Outcome::InputBad);
     };
@@ -125,9 +136,13 @@ pub(crate) async fn run(arguments: &RunArgs) -> Result<Outcome, RunError> {
     let hub = make_hub(arguments, &node)?;
     let config = start::segment_config(arguments, &hub)?;
     let records = state.services.clone();
+    let (kept, holds) = (record::kept(&state), record::holds(&state));
+    let book = state.history.clone().into_ledger(chronicle::LIMIT);
+    input.keep(None, &kept, &records);
     let (kernel, events) = Kernel::open(file, state, Path::new(SETTINGS_FOLDER), config.exclude.clone()).await?;
     let settle = hub.config().timings.period * SETTLE_PERIODS;
-    let started = Ledger::open(node.clone(), settle, &input.pools, input.states(), &records)
+    let waiting = (unix_now(), holds.clone());
+    let started = Ledger::open(node.clone(), settle, &input.config, input.states(), &records, waiting)
         .map_err(RunError::from)
         .and_then(|opened| Ok((opened, start::segment_announcers(&config)?)));
     let ((ledger, told), mut announcers) = match started {
@@ -156,6 +171,9 @@ pub(crate) async fn run(arguments: &RunArgs) -> Result<Outcome, RunError> {
         announcing: Announcing::new(node, announcers),
         routes,
         kernel,
+        book,
+        is_book_stale: false,
+        booked: (holds, kept),
         published: BTreeMap::new(),
         listening: Listening::Ongoing,
         members: BTreeSet::new(),
@@ -166,7 +184,7 @@ pub(crate) async fn run(arguments: &RunArgs) -> Result<Outcome, RunError> {
         followers: Vec::new(),
     };
     host.say_problems(&report);
-    told.iter().for_each(tell);
+    host.tell_all(&told);
     host.follow();
     host.serve(watch, events).await
 }
@@ -213,6 +231,7 @@ impl Host {
                 () = sleep_until(settings_due) => Wake::Settings,
                 () = self.bell.rung() => Wake::Look,
                 () = until(self.ledger.deadline()) => Wake::Look,
+                () = until_wall(self.ledger.next_expiry()) => Wake::Look,
                 () = sleep(SAVE_RETRY), if retry == Retry::Soon => Wake::Look,
                 // The end of listening is a moment, not an event. What the pass saw counts: it may have ended since.
                 () = sleep(self.hub.config().timings.period), if self.listening == Listening::Ongoing => Wake::Look,
@@ -298,6 +317,7 @@ impl Host {
             members.entry(&view.name).or_insert(Member { name: &view.name, table: &view.assignments, known });
         }
         let members: Vec<Member<'_>> = members.into_values().collect();
+        self.ledger.tick(unix_now());
         self.listening = if self.hub.is_listening() { Listening::Ongoing } else { Listening::Done };
         let outcome = self.ledger.pass(Circumstances {
             now: now(),
@@ -305,7 +325,9 @@ impl Host {
             listening: self.listening,
             members: &members,
         });
-        outcome.reports.iter().for_each(tell);
+        self.tell_all(&outcome.reports);
+        self.keep_what_is_held();
+        self.book_waiting();
         if let Retry::Soon = self.make_durable().await {
             return Retry::Soon;
         }
@@ -317,30 +339,6 @@ impl Host {
         self.ledger.table_published(now(), &self.published);
         self.announce(names).await;
         Retry::No
-    }
-
-    async fn make_durable(&mut self) -> Retry {
-        let services = self.ledger.records();
-        if services == self.kernel.saved().services {
-            return Retry::No;
-        }
-        let state = State { services, settings: self.kernel.saved().settings.clone() };
-        match self.kernel.save(state).await {
-            Ok(()) => {
-                if self.said.save.take().is_some() {
-                    tracing::info!("allocations are durable again");
-                }
-                Retry::No
-            }
-            Err(error) => {
-                let text = error.to_string();
-                if self.said.save.as_ref() != Some(&text) {
-                    tracing::error!(%error, "allocations are not durable; nothing new is announced");
-                    self.said.save = Some(text);
-                }
-                Retry::Soon
-            }
-        }
     }
 
     /// Hands what changed to the announcers.
@@ -411,6 +409,13 @@ async fn until_instant(deadline: Option<Instant>) {
     }
 }
 
+async fn until_wall(deadline: Option<UnixTime>) {
+    match deadline {
+        Some(deadline) => sleep(unix_now().until(deadline)).await,
+        None => std::future::pending().await,
+    }
+}
+
 async fn until(deadline: Option<Timestamp>) {
     match deadline {
         Some(deadline) => sleep(deadline.since(now())).await,
@@ -434,9 +439,9 @@ fn tell(report: &Told) {
         }
         Told::Restored { service, addresses } => tracing::info!(%service, ?addresses, "kept from the state file"),
         Told::Released { service, addresses } => tracing::info!(%service, ?addresses, "released"),
-        Told::GivenUp { service, addresses, cause } => tracing::warn!(%service, ?addresses, cause, "given up"),
+        Told::GivenUp { service, addresses, cause } => tracing::warn!(%service, ?addresses, %cause, "given up"),
         Told::RecordVoid { service, addresses, cause } => {
-            tracing::warn!(%service, ?addresses, cause, "addresses of the state file do not hold any more");
+            tracing::warn!(%service, ?addresses, %cause, "addresses of the state file do not hold any more");
         }
         Told::Unmet { service, cause } => tracing::warn!(%service, %cause, "no address"),
         Told::Waits { service, wait: wait @ (Wait::Table(_) | Wait::Candidate) } => {

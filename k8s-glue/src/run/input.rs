@@ -13,16 +13,18 @@ use lbcore::converge::ServiceState;
 use lbcore::decide::ServiceFacts;
 use lbcore::labels::Labels;
 use lbcore::node::{NetworkCondition, Node};
-use lbcore::pool::Pool;
+use lbcore::policy::KeptAddress;
 use lbcore::service::{NodeName, ServiceKey};
 
 use super::ledger::takes_part;
 use crate::args::InputArgs;
 use crate::convert::{Objects, ServiceObject};
+use crate::freeze::{self, Live};
 use crate::load::{self, Loaded};
 use crate::manifest;
 use crate::plan::snapshot::facts;
 use crate::report::Report;
+use crate::state::RecordedService;
 
 /// Standard input is read up to this size.
 const STDIN_MAX: u64 = 64 << 20;
@@ -69,7 +71,9 @@ impl Source {
         let loaded = load::check(manifests, &self.settings);
         let files = contents(&loaded);
         let Loaded { objects, config, report, .. } = loaded;
-        let input = config.map(|config| Input { files, ..Input::new(config, objects, self.class.as_deref()) });
+        let settings = self.settings.clone();
+        let input =
+            config.map(|config| Input { settings, files, ..Input::new(config, objects, self.class.as_deref()) });
         (input, report)
     }
 }
@@ -104,7 +108,9 @@ fn contents(loaded: &Loaded) -> BTreeMap<Arc<str>, Content> {
 #[derive(Clone, Debug)]
 pub(crate) struct Input {
     pub(crate) config: Arc<Config>,
-    pub(crate) pools: Vec<Pool>,
+    /// What freezes keep in it.
+    pub(crate) kept: Vec<KeptAddress>,
+    settings: Settings,
     files: BTreeMap<Arc<str>, Content>,
     objects: Arc<Objects>,
     services: BTreeMap<ServiceKey, ServiceObject>,
@@ -112,10 +118,43 @@ pub(crate) struct Input {
 
 impl Input {
     fn new(config: Arc<Config>, objects: Objects, class: Option<&str>) -> Self {
-        let pools = config.pools().values().map(|configured| (*configured.pool).clone()).collect();
         let ours = objects.services.iter().filter(|service| service.is_of_class(class));
         let services = ours.map(|service| (service.key.clone(), service.clone())).collect();
-        Self { config, pools, files: BTreeMap::new(), objects: Arc::new(objects), services }
+        let (kept, settings, files) = (Vec::new(), Settings::default(), BTreeMap::new());
+        Self { config, kept, settings, files, objects: Arc::new(objects), services }
+    }
+
+    /// Lets freezes keep what they have to of what Services hold. `before` is the configuration in force until now, `recorded` what was
+    /// kept until now. True where the configuration is another one by that.
+    pub(crate) fn keep(
+        &mut self,
+        before: Option<&Config>,
+        recorded: &[KeptAddress],
+        held: &BTreeMap<ServiceKey, RecordedService>,
+    ) -> bool {
+        let live = held.iter().filter_map(|(service, recorded)| {
+            let labels = (*self.services.get(service)?.labels).clone();
+            let (service, pool, addresses) = (service.clone(), recorded.pool.clone(), recorded.addresses.clone());
+            Some(Live { service, labels, pool, addresses })
+        });
+        let kept = freeze::kept(&self.config, before, recorded, live);
+        if kept == self.kept {
+            return false;
+        }
+        let mut raw = self.objects.config.clone();
+        raw.kept.clone_from(&kept);
+        // Kept addresses put nothing in the wrong.
+        let Some(config) = Config::build(&raw, &self.settings).config else { return false };
+        (self.config, self.kept) = (config, kept);
+        true
+    }
+
+    /// Whether another input allocates by the same pools and policies.
+    pub(crate) fn allocates_as(&self, other: &Self) -> bool {
+        let pools = |input: &'_ Self| -> Vec<_> {
+            input.config.pools().values().map(|configured| Arc::clone(&configured.pool)).collect()
+        };
+        pools(self) == pools(other) && self.config.policies() == other.config.policies()
     }
 
     /// The files that were written in place and have lost all their Services, or all their pools, in what was read now: perhaps only half of

@@ -168,7 +168,7 @@ impl Kernel {
         }
         self.restore_settings();
         if !self.saved.settings.is_empty() {
-            let state = State { services: self.saved.services.clone(), settings: Vec::new() };
+            let state = State { settings: Vec::new(), ..self.saved.clone() };
             if let Err(error) = self.save(state).await {
                 tracing::warn!(%error, "state file was not updated");
             }

@@ -9,6 +9,7 @@
 //! reported with its cause.
 
 mod judge;
+mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -16,11 +17,12 @@ use std::time::Duration;
 
 use lbcore::addresses::{RecordedAddresses, ServiceAddresses};
 use lbcore::agreement::{self, Agreement, Assignment, Candidacy, Entry, Listening, Member, Verdict, View, Wait};
-use lbcore::allocator::{Allocator, NoAddress, PoolsError};
+use lbcore::allocator::{Allocator, Hold, NoAddress, PoolsError};
+use lbcore::config::Config;
 use lbcore::converge::{ServiceKind, ServiceState, converge, replay};
-use lbcore::pool::Pool;
+use lbcore::ledger::{Cause, Why};
 use lbcore::service::{NodeName, PoolName, ServiceKey};
-use lbcore::time::Timestamp;
+use lbcore::time::{Timestamp, UnixTime};
 
 use self::judge::Bench;
 use crate::state::RecordedService;
@@ -40,9 +42,9 @@ pub(crate) enum Report {
     /// The Service is gone from the input, and its addresses are free.
     Released { service: ServiceKey, addresses: Vec<IpAddr> },
     /// Addresses were given up for this reason; others follow.
-    GivenUp { service: ServiceKey, addresses: Vec<IpAddr>, cause: String },
+    GivenUp { service: ServiceKey, addresses: Vec<IpAddr>, cause: Cause },
     /// The addresses of the state file do not hold.
-    RecordVoid { service: ServiceKey, addresses: Vec<IpAddr>, cause: String },
+    RecordVoid { service: ServiceKey, addresses: Vec<IpAddr>, cause: Cause },
     /// There is no address to be had here.
     Unmet { service: ServiceKey, cause: NoAddress },
     /// The Service has no address yet, because something has to happen first.
@@ -95,21 +97,23 @@ pub(crate) struct Circumstances<'a> {
 }
 
 impl Ledger {
-    /// Opens the accounts of a host that starts: recorded addresses are entered before anything can be allocated ([CTRL-17]). `settle`
-    /// is how long members may take to hear a table.
+    /// Opens the accounts of a host that starts: recorded addresses, and those that wait, are entered before anything can be allocated
+    /// ([CTRL-17]). `settle` is how long members may take to hear a table.
     ///
     /// # Errors
     /// [`PoolsError`], which a checked configuration does not cause.
     pub(crate) fn open(
         node: NodeName,
         settle: Duration,
-        pools: &[Pool],
+        config: &Config,
         states: Vec<ServiceState>,
         records: &BTreeMap<ServiceKey, RecordedService>,
+        (wall, holds): (UnixTime, Vec<Hold>),
     ) -> Result<(Self, Vec<Report>), PoolsError> {
         let mut allocator = Allocator::default();
-        allocator.replace_pools(pools.iter().cloned())?;
-        let bench = Bench::new(pools)?;
+        allocator.follow(config)?;
+        allocator.restore_holds(wall, holds);
+        let bench = Bench::new(config)?;
         let mut ledger = Self { node, settle, allocator, bench, accounts: BTreeMap::new(), reserved: BTreeMap::new() };
         for state in states {
             let record = records
@@ -128,23 +132,24 @@ impl Ledger {
         let refused = replay(&mut self.allocator, &recorded);
         let void = refused.into_iter().filter_map(|(key, cause)| {
             let record = self.accounts.get_mut(&key)?.record.take()?;
-            Some(Report::RecordVoid { service: key, addresses: record.addresses, cause: cause.to_string() })
+            Some(Report::RecordVoid { service: key, addresses: record.addresses, cause: (&cause).into() })
         });
         void.collect()
     }
 
-    /// Takes another input: pools where they changed, and all Services. Addresses of Services that are gone are free at once.
+    /// Takes another input: pools and policies where they changed, and all Services. Addresses of Services that are gone are free at once,
+    /// or wait as policies say.
     ///
     /// # Errors
     /// [`PoolsError`], which a checked configuration does not cause; nothing is changed then.
     pub(crate) fn replace_input(
         &mut self,
-        pools: Option<&[Pool]>,
+        config: Option<&Config>,
         states: Vec<ServiceState>,
     ) -> Result<Outcome, PoolsError> {
-        if let Some(pools) = pools {
-            let bench = Bench::new(pools)?;
-            self.allocator.replace_pools(pools.iter().cloned())?;
+        if let Some(config) = config {
+            let bench = Bench::new(config)?;
+            self.allocator.follow(config)?;
             self.bench = bench;
             for account in self.accounts.values_mut() {
                 account.touch();
@@ -264,7 +269,7 @@ impl Ledger {
                     continue;
                 }
                 self.allocator.release_by_key(service);
-                let cause = "its addresses are held by others, or not allowed any more".to_owned();
+                let cause = Cause::new(Why::Conflict, "its addresses are held by others, or not allowed any more");
                 outcome.reports.push(Report::RecordVoid {
                     service: service.clone(),
                     addresses: record.addresses,
@@ -274,14 +279,16 @@ impl Ledger {
         }
         for (service, verdict) in &agreement.verdicts {
             match verdict {
-                Verdict::GiveUp(conflict) => self.give_up(service, conflict.to_string(), outcome),
+                Verdict::GiveUp(conflict) => {
+                    self.give_up(service, Cause::new(Why::Conflict, conflict.to_string()), outcome);
+                }
                 Verdict::Adopt { assignment, from } => {
                     let account = self.accounts.get_mut(service);
                     let other = account
                         .and_then(|account| account.record.take_if(|record| record.addresses != assignment.addresses));
                     if let Some(record) = other {
                         let (service, addresses) = (service.clone(), record.addresses);
-                        let cause = format!("node {from} holds other addresses for it");
+                        let cause = Cause::new(Why::Adoption, format!("node {from} holds other addresses for it"));
                         outcome.reports.push(Report::RecordVoid { service, addresses, cause });
                     }
                     let held = self.allocator.allocation_by_key(service);
@@ -294,7 +301,7 @@ impl Ledger {
         }
     }
 
-    fn give_up(&mut self, service: &ServiceKey, cause: String, outcome: &mut Outcome) {
+    fn give_up(&mut self, service: &ServiceKey, cause: Cause, outcome: &mut Outcome) {
         let Some(account) = self.accounts.get_mut(service) else { return };
         self.allocator.release_by_key(service);
         account.listed_at = None;
@@ -340,7 +347,7 @@ impl Ledger {
         account.is_stale = false;
         let entered = self.allocator.assign_by_key(service, &account.state.terms, &live.addresses);
         if let Err(cause) = entered {
-            self.give_up(service, cause.to_string(), outcome);
+            self.give_up(service, (&cause).into(), outcome);
         }
     }
 
@@ -361,7 +368,7 @@ impl Ledger {
                 let is_new = account.refused.as_ref().is_none_or(|(_, before)| *before != cause);
                 account.refused = Some((self.allocator.freed_generation(), cause.clone()));
                 if account.live.is_some() {
-                    self.give_up(service, cause.to_string(), outcome);
+                    self.give_up(service, (&cause).into(), outcome);
                 } else if is_new {
                     outcome.reports.push(Report::Unmet { service: service.clone(), cause });
                 }

@@ -18,6 +18,13 @@ fn render() -> Render {
     Arc::new(|| "metallb_k8s_client_config_loaded_bool 1\n".to_owned())
 }
 
+/// Metrics, and a ledger that repeats the question.
+fn pages() -> Pages {
+    let ledger: Answer =
+        Arc::new(|query| if query == "bad" { Err("no".to_owned()) } else { Ok(format!("[\"{query}\"]")) });
+    Pages { render: render(), ledger: Some(ledger) }
+}
+
 async fn exchange(address: impl tokio::net::ToSocketAddrs, request: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
@@ -36,6 +43,7 @@ fn config(metrics_port: u16, probes_port: u16, ready: &Arc<AtomicBool>) -> Servi
         metrics_port,
         transport: Transport::Plain,
         render: render(),
+        ledger: None,
         probes_port,
         probes_on: ProbesOn::Loopback,
         ready: Arc::new(move || ready.load(Ordering::Relaxed)),
@@ -65,6 +73,8 @@ async fn plain_metrics_are_served_on_both_families() {
     assert_eq!(serving.probes, None);
     let answer = exchange((Ipv4Addr::LOCALHOST, port), &request("/metrics")).await;
     assert!(answer.contains("text/plain; version=0.0.4") && answer.ends_with("loaded_bool 1\n"), "{answer}");
+    let answer = exchange((Ipv4Addr::LOCALHOST, port), &request("/ledger")).await;
+    assert!(answer.starts_with("HTTP/1.1 404"), "a role without a ledger: {answer}");
     if serving.metrics.is_some_and(|address| address.is_ipv6()) {
         assert!(exchange((Ipv6Addr::LOCALHOST, port), &request("/metrics")).await.starts_with("HTTP/1.1 200"));
     }
@@ -97,7 +107,7 @@ async fn guarded_metrics_answer_401_403_500_and_200() {
     let certificate = Certificate::open(None, settings).await.unwrap();
     let bound_port = bind("metrics", "--port", ProbesOn::Loopback, 0).unwrap();
     let address = bound_port.address;
-    let routes = guarded_routes(Access::new(Scripted::default()), render());
+    let routes = guarded_routes(Access::new(Scripted::default()), pages());
     let server = bound_port.server().unwrap().acceptor(certificate.acceptor().acceptor(limits::Limited::default()));
     let served = tokio::spawn(limits::bound(server).serve(routes.into_make_service()));
     for (token, status) in [("stranger", "401"), ("guest", "403"), ("away", "500"), ("scraper", "200")] {
@@ -106,6 +116,18 @@ async fn guarded_metrics_answer_401_403_500_and_200() {
         let answer = over_tls(address, head).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{token}: {answer}");
         assert_eq!(answer.contains("loaded_bool 1"), token == "scraper", "{answer}");
+    }
+    for (path, token, status) in [
+        ("/ledger?service=shop/web", "stranger", "401"),
+        ("/ledger?service=shop/web", "guest", "403"),
+        ("/ledger?service=shop/web", "scraper", "200"),
+        ("/ledger?bad", "scraper", "400"),
+    ] {
+        let head =
+            format!("GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n");
+        let answer = over_tls(address, head).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{path} {token}: {answer}");
+        assert_eq!(answer.contains(r#"["service=shop/web"]"#), status == "200", "{answer}");
     }
     assert!(!exchange(address, &request("/metrics")).await.contains("HTTP/1.1 200"));
     served.abort();

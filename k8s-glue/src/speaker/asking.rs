@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use tokio::time::sleep;
 
 use super::report::NODE_LABEL;
-use super::scene::NEEDED;
+use super::scene::{NEEDED, OPTIONAL};
 use super::start::Start;
 use crate::cluster::client::{Patience, RequestError, within};
 use crate::cluster::configuration_state::{OwnPod, label_value};
@@ -24,15 +24,18 @@ pub(super) fn watched(start: &Start) -> Vec<Watched> {
     let node = start.judging.node.as_str();
     let mut watched: Vec<Watched> = NEEDED
         .iter()
+        .chain(&OPTIONAL)
         .map(|kind| match kind {
             Kind::EndpointSlice | Kind::Namespace | Kind::Node | Kind::Service => Watched::everywhere(*kind),
-            Kind::BfdProfile
+            Kind::AddressReservation
+            | Kind::BfdProfile
             | Kind::BgpAdvertisement
             | Kind::BgpPeer
             | Kind::Community
             | Kind::ConfigurationState
             | Kind::IpAddressPool
             | Kind::L2Advertisement
+            | Kind::PoolPolicy
             | Kind::Secret
             | Kind::ServiceBgpStatus
             | Kind::ServiceL2Status => Watched::within(*kind, namespace),

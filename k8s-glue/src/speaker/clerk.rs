@@ -99,7 +99,8 @@ impl Clerk {
         match kind {
             Kind::ServiceL2Status => Some(&self.layer2),
             Kind::ServiceBgpStatus => Some(&self.bgp),
-            Kind::BfdProfile
+            Kind::AddressReservation
+            | Kind::BfdProfile
             | Kind::BgpAdvertisement
             | Kind::BgpPeer
             | Kind::Community
@@ -109,6 +110,7 @@ impl Clerk {
             | Kind::L2Advertisement
             | Kind::Namespace
             | Kind::Node
+            | Kind::PoolPolicy
             | Kind::Secret
             | Kind::Service => None,
         }

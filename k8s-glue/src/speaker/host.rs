@@ -30,7 +30,7 @@ use super::event_log::{self, LabelLog};
 use super::keys::{self, KeyRing};
 use super::measures::Measures;
 use super::remarks::{self, Quiet, Voice};
-use super::scene::{ConfigurationLook, Scene, Settled};
+use super::scene::{ConfigurationLook, OPTIONAL, Scene, Settled};
 use super::sessions::SessionLog;
 use super::sight::Sight;
 use super::start::Start;
@@ -39,6 +39,7 @@ use crate::announcing::{Announcing, Bell, stop_asked, tell_event};
 use crate::args::Outcome;
 use crate::cluster::client::{RequestError, connect};
 use crate::cluster::configuration_state::{OwnPod, Verdict};
+use crate::cluster::optional::Optional;
 use crate::cluster::watch::{Kind, Seen, Watches};
 use crate::cluster::world::Touched;
 use crate::run::RunError;
@@ -83,6 +84,7 @@ struct Host {
     /// What watches are in trouble with, said once.
     troubles: BTreeSet<(Kind, String)>,
     sight: Sight,
+    optional: Optional,
     /// Why the configuration cannot be judged, as told last.
     unknown: Option<String>,
     /// Set once everything needed has been listed.
@@ -131,6 +133,7 @@ pub(super) async fn run(mut start: Start) -> Result<Outcome, SpeakerError> {
         objects_due: Quiet::default(),
         troubles: BTreeSet::new(),
         sight: Sight::default(),
+        optional: Optional::new(&OPTIONAL),
         unknown: None,
         is_ready,
         order: None,
@@ -157,6 +160,7 @@ impl Host {
             let is_waiting = self.clerk.is_none();
             let told_at = self.objects_due.poll_timeout().filter(|_| !is_waiting && !self.hub.is_listening());
             let objects_in = told_at.map(|at| at.since(now()));
+            let absent_in = self.optional.poll_timeout().map(|at| at.since(now())).filter(|left| !left.is_zero());
             let wake = tokio::select! {
                 biased;
                 () = stop_asked(&mut stop) => Wake::Stop,
@@ -169,6 +173,7 @@ impl Host {
                 // The end of listening is a moment, not an event.
                 () = sleep(period), if self.hub.is_listening() => Wake::Look,
                 () = sleep(objects_in.unwrap_or_default()), if objects_in.is_some() => Wake::Look,
+                () = sleep(absent_in.unwrap_or_default()), if absent_in.is_some() => Wake::Look,
             };
             match wake {
                 Wake::Stop => break,
@@ -241,11 +246,16 @@ impl Host {
                     tracing::info!(kind = kind.as_str(), "watch works again");
                 }
                 self.sight.handle_complete(kind);
+                self.optional.handle_complete(kind);
                 if let Some(clerk) = &self.clerk {
                     clerk.see_all(kind);
                 }
             }
             Touched::Trouble(kind, trouble) => {
+                self.optional.handle_trouble(now(), kind, &trouble);
+                if Kind::OPTIONAL.contains(&kind) && trouble.absence.is_some() {
+                    return;
+                }
                 self.measures.count_error();
                 self.sight.handle_trouble(now(), kind, &trouble);
                 let is_new = self.troubles.insert((kind, trouble.text.clone()));
@@ -257,6 +267,7 @@ impl Host {
             | Touched::Endpoints(_)
             | Touched::Node(_)
             | Touched::Nothing
+            | Touched::PolicyStatus(_)
             | Touched::PoolStatus(_)
             | Touched::Service(_) => {}
         }
@@ -290,6 +301,7 @@ impl Host {
             tell_event(&event);
         }
         self.look_at_sight();
+        self.look_at_absence();
         if let Some(settled) = self.scene.settle() {
             self.apply(settled).await?;
         }
@@ -349,6 +361,21 @@ impl Host {
             }
         }
         self.tell_verdict();
+    }
+
+    /// Takes note of kinds that the cluster does not have, and says so once.
+    fn look_at_absence(&mut self) {
+        if self.optional.was_settled() || !self.optional.is_settled(now(), self.scene.world()) {
+            return;
+        }
+        self.scene.handle_policies_known();
+        if let Some(remark) = self.optional.take_remark() {
+            tracing::info!(
+                op = "setConfig",
+                remark,
+                "there are no policies; they count once there are, within a minute"
+            );
+        }
     }
 
     /// Says where the configuration cannot be judged, and where it can be again.

@@ -114,7 +114,7 @@ fn tell(scene: &Scene, voice: Voice, object: &ObjectRef, reason: &'static str, t
     }
     let metadata = |key: &str| value.get("metadata").and_then(|metadata| metadata.get(key)).and_then(Value::as_str);
     let about = About {
-        api_version: if kind == Kind::BgpPeer { "metallb.io/v1beta2" } else { "metallb.io/v1beta1" },
+        api_version: kind.api_version(),
         kind: kind.as_str(),
         namespace: metadata("namespace").unwrap_or_default().into(),
         name: Arc::clone(&object.name),
@@ -125,12 +125,14 @@ fn tell(scene: &Scene, voice: Voice, object: &ObjectRef, reason: &'static str, t
 
 fn kind_of(kind: &str) -> Option<Kind> {
     Some(match kind {
+        "AddressReservation" => Kind::AddressReservation,
         "BFDProfile" => Kind::BfdProfile,
         "BGPAdvertisement" => Kind::BgpAdvertisement,
         "BGPPeer" => Kind::BgpPeer,
         "Community" => Kind::Community,
         "IPAddressPool" => Kind::IpAddressPool,
         "L2Advertisement" => Kind::L2Advertisement,
+        "PoolPolicy" => Kind::PoolPolicy,
         _ => return None,
     })
 }

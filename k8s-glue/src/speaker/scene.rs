@@ -12,22 +12,29 @@ use lbcore::converge::ServiceKind;
 use lbcore::decide::{Affected, DecideOptions, Extent, Snapshot};
 use lbcore::labels::Labels;
 use lbcore::node::{NetworkCondition, Node};
-use lbcore::service::{NodeName, ServiceKey};
+use lbcore::policy::KeptAddress;
+use lbcore::service::{NodeName, PoolName, ServiceKey};
 
+use crate::cluster::kept::kept_of;
 use crate::cluster::standing::Standing;
 use crate::cluster::watch::{Kind, Seen};
 use crate::cluster::world::{Touched, World};
+use crate::freeze::{self, Live};
 
 /// The kinds of the configuration.
-pub(crate) const CONFIGURATION: [Kind; 7] = [
+pub(crate) const CONFIGURATION: [Kind; 8] = [
     Kind::BfdProfile,
     Kind::BgpAdvertisement,
     Kind::BgpPeer,
     Kind::Community,
     Kind::IpAddressPool,
     Kind::L2Advertisement,
+    Kind::PoolPolicy,
     Kind::Secret,
 ];
+
+/// Those that a cluster need not have.
+pub(crate) const OPTIONAL: [Kind; 1] = [Kind::PoolPolicy];
 
 /// The kinds without which nothing is announced ([SPK-7]).
 pub(crate) const NEEDED: [Kind; 11] = [
@@ -101,13 +108,25 @@ pub(crate) struct Scene {
     snapshot: Option<Snapshot>,
     standing: Standing,
     dirty: Dirty,
+    /// Whether it is known which policies there are: without them addresses that a freeze keeps would go.
+    knows_policies: bool,
+    /// What freezes keep, and what statuses said of it when that was worked out.
+    kept: Vec<KeptAddress>,
+    recorded: Vec<KeptAddress>,
 }
 
 impl Scene {
     /// Nothing seen yet.
     pub(crate) fn new(judging: Judging) -> Self {
         let world = World::new(&judging.settings.install_namespace);
-        Self { judging, world, snapshot: None, standing: Standing::default(), dirty: Dirty::default() }
+        let (standing, dirty) = (Standing::default(), Dirty::default());
+        let (kept, recorded) = (Vec::new(), Vec::new());
+        Self { judging, world, snapshot: None, standing, dirty, knows_policies: false, kept, recorded }
+    }
+
+    /// It is known which policies there are, or that the cluster knows none.
+    pub(crate) const fn handle_policies_known(&mut self) {
+        self.knows_policies = true;
     }
 
     /// Takes in one thing seen, and gives what of it is none of the scene's: reports, and trouble of watches.
@@ -117,6 +136,8 @@ impl Scene {
             match touched {
                 Touched::Nothing | Touched::PoolStatus(_) => {}
                 Touched::Configuration => self.dirty.configuration = true,
+                // The use of quotas changes often, and is nothing to a speaker.
+                Touched::PolicyStatus(_) => self.dirty.configuration |= self.recorded_kept() != self.recorded,
                 Touched::Node(node) => {
                     // Rules between advertisements ask which nodes have both.
                     self.dirty.configuration = true;
@@ -133,13 +154,13 @@ impl Scene {
 
     /// Looks at everything new; `None` where there is nothing, or where not everything has been seen yet.
     pub(crate) fn settle(&mut self) -> Option<Settled> {
-        if self.snapshot.is_none() && !self.world.is_complete(&NEEDED) {
+        if self.snapshot.is_none() && !(self.knows_policies && self.world.is_complete(&NEEDED)) {
             return None;
         }
         let mut dirty = std::mem::take(&mut self.dirty);
         dirty.configuration |= dirty.services.iter().any(|service| {
             let pool = self.world.service(service).and_then(|seen| seen.recorded_pool());
-            pool.is_some_and(|pool| self.standing.is_behind(pool))
+            pool.is_some_and(|pool| self.standing.is_behind(pool)) || self.is_of_freeze(service)
         });
         let is_first = self.snapshot.is_none();
         let configuration =
@@ -163,9 +184,17 @@ impl Scene {
     fn look_at_configuration(&mut self) -> ConfigurationLook {
         let own = self.own_node();
         let (raw, typed) = self.world.raw_config(&CONFIGURATION);
-        let part = raw.for_node(&own);
+        let mut part = raw.for_node(&own);
         let typed: Vec<Problem> = typed.into_iter().filter(|problem| concerns(problem, &part)).collect();
-        let config = self.standing.judge(&self.world, &part, &typed, &self.judging.settings);
+        self.recorded = self.recorded_kept();
+        part.kept.clone_from(&self.kept);
+        let mut config = self.standing.judge(&self.world, &part, &typed, &self.judging.settings);
+        let kept = freeze::kept(&config, self.config().map(Arc::as_ref), &self.recorded, self.live());
+        if kept != part.kept {
+            part.kept.clone_from(&kept);
+            config = self.standing.judge(&self.world, &part, &typed, &self.judging.settings);
+        }
+        self.kept = kept;
         let nodes = self.standing.in_force().nodes.clone();
         let options = self.judging.options.clone();
         let (snapshot, look) = match &self.snapshot {
@@ -181,6 +210,32 @@ impl Scene {
         };
         self.snapshot = Some(snapshot);
         look
+    }
+
+    /// What the statuses of policies say that freezes keep.
+    fn recorded_kept(&self) -> Vec<KeptAddress> {
+        self.world.all_ours(Kind::PoolPolicy).flat_map(kept_of).collect()
+    }
+
+    /// What Services have, and of which pool.
+    fn live(&self) -> impl Iterator<Item = Live> + '_ {
+        self.world.services().filter_map(|(service, seen)| {
+            let pool = PoolName::new(seen.recorded_pool()?).ok()?;
+            let addresses = self.addresses_of(service)?;
+            Some(Live { service: service.clone(), labels: (*seen.object.labels).clone(), pool, addresses })
+        })
+    }
+
+    /// Whether a change of a Service may change what freezes keep.
+    fn is_of_freeze(&self, service: &ServiceKey) -> bool {
+        let Some(config) = self.config().filter(|config| freeze::is_any(config)) else { return false };
+        let is_outside = || {
+            let seen = self.world.service(service)?;
+            let pool = config.pools().get(&PoolName::new(seen.recorded_pool()?).ok()?);
+            let addresses = self.addresses_of(service)?;
+            Some(addresses.iter().any(|address| pool.is_none_or(|pool| !pool.pool.contains(*address))))
+        };
+        self.kept.iter().any(|kept| kept.service == *service) || is_outside() == Some(true)
     }
 
     fn put_services(&mut self, services: impl IntoIterator<Item = ServiceKey>) -> Affected {

@@ -60,14 +60,14 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::cluster::watch::{ObjectName, Seen};
+    use crate::cluster::watch::{Absence, ObjectName, Seen};
 
     fn at(seconds: u64) -> Timestamp {
         Timestamp::from_micros(seconds * 1_000_000)
     }
 
     fn refused() -> Trouble {
-        Trouble { text: "cannot be listed: no (403)".to_owned(), is_refused: true }
+        Trouble { text: "cannot be listed: no (403)".to_owned(), is_refused: true, absence: Some(Absence::Forbidden) }
     }
 
     fn world(kinds: &[Kind]) -> World {

@@ -17,6 +17,20 @@ fn sample() -> State {
         };
         state.services.insert(key.parse().unwrap(), recorded);
     }
+    state.holds.push(RecordedHold {
+        address: "192.0.2.12".parse().unwrap(),
+        service: "shop/gone".parse().unwrap(),
+        until: UnixTime::from_secs(1_700_000_000),
+        reason: RecordedReason::Retention,
+    });
+    state.kept.push(RecordedKept {
+        address: "192.0.2.10".parse().unwrap(),
+        pool: "first".parse().unwrap(),
+        service: "default/web".parse().unwrap(),
+        pool_labels: Labels::from([("zone".to_owned(), "east".to_owned())]),
+    });
+    let line = r#"{"at":"2026-01-02T03:04:05Z","address":"192.0.2.10","service":"default/web","event":"granted","why":"choice","cause":"c"}"#;
+    state.history = History { dropped: 3, entries: vec![serde_json::from_str(line).unwrap()] };
     state.settings.push(RecordedSetting {
         link: "eth0".to_owned(),
         index: 7,
@@ -76,7 +90,7 @@ proptest! {
 
     #[test]
     fn any_cut_and_patch_is_refused_or_read_right(
-        start in 0_usize..600, length in 0_usize..80, patch in proptest::collection::vec(any::<u8>(), 0..20),
+        start in 0_usize..1_600, length in 0_usize..80, patch in proptest::collection::vec(any::<u8>(), 0..20),
     ) {
         let octets = encode(&sample()).unwrap();
         let start = start.min(octets.len());
@@ -92,9 +106,21 @@ proptest! {
 
 #[test]
 fn a_later_version_is_refused_by_name_whatever_else_it_holds() {
-    let refused = decode(br#"{"version":2,"zstd":"..","more":[1]}"#, path()).unwrap_err();
-    assert!(matches!(refused, StateError::Newer { found: 2, .. }), "{refused}");
+    let refused = decode(br#"{"version":3,"zstd":"..","more":[1]}"#, path()).unwrap_err();
+    assert!(matches!(refused, StateError::Newer { found: 3, .. }), "{refused}");
     assert!(decode(br#"{"version":0,"sha256":"","state":{}}"#, path()).is_err());
+}
+
+// A daemon that is updated finds the addresses of the one before.
+#[test]
+fn a_file_of_the_first_version_is_read() {
+    let body = r#"{"services":{"default/web":{"addresses":["192.0.2.10"],"pool":"first","since":1700000000000}}}"#;
+    let file = format!("{{\"version\":1,\"sha256\":\"{}\",\"state\":{body}}}\n", digest(body.as_bytes()));
+    let state = decode(file.as_bytes(), path()).unwrap();
+    assert_eq!(state.services.len(), 1);
+    assert!(state.holds.is_empty() && state.kept.is_empty() && state.history.is_empty());
+    let again = decode(&encode(&state).unwrap(), path()).unwrap();
+    assert_eq!(again, state);
 }
 
 #[test]

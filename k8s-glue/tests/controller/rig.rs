@@ -53,13 +53,18 @@ pub(crate) fn plane(binaries: &Binaries) -> Fallible<Guard> {
         let lab = Lab::new("controller");
         let host = lab.host("control")?;
         let plane = ControlPlane::start(&host, binaries, &Settings::default())?;
-        let definitions = k8s_glue::crd::definitions();
-        let definitions: Vec<String> = definitions.iter().map(k8s_glue::crd::Definition::to_yaml).collect();
-        plane.apply(&definitions.join("---\n"))?;
+        plane.apply(&definitions())?;
         plane.apply(&objects::namespace("shop"))?;
         *slot = Some(Plane { control: plane, host, _lab: lab });
     }
     Ok(Guard(slot))
+}
+
+/// The definitions of our kinds, as YAML.
+pub(crate) fn definitions() -> String {
+    let definitions = k8s_glue::crd::definitions();
+    let definitions: Vec<String> = definitions.iter().map(k8s_glue::crd::Definition::to_yaml).collect();
+    definitions.join("---\n")
 }
 
 /// Ends the control plane: statics are not dropped.
@@ -99,7 +104,7 @@ impl Drop for Controller {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rights {
     Ours,
-    /// Those of upstream's manifests, which know no Leases ([CRBAC-1]).
+    /// Those of upstream's manifests, which know no Leases and no kinds of our own ([CRBAC-1]).
     WithoutLeases,
 }
 
@@ -112,8 +117,12 @@ pub(crate) struct Site {
 
 impl Site {
     pub(crate) fn new(plane: &Plane, name: &'static str, rights: Rights) -> Fallible<Self> {
-        let leases = match rights {
-            Rights::Ours => "- {apiGroups: [coordination.k8s.io], resources: [leases], verbs: [get, create, update]}\n",
+        let ours = match rights {
+            Rights::Ours => {
+                "- {apiGroups: [coordination.k8s.io], resources: [leases], verbs: [get, create, update]}\n\
+                 - {apiGroups: [ferrule.io], resources: [addressreservations, poolpolicies], verbs: [list, watch]}\n\
+                 - {apiGroups: [ferrule.io], resources: [poolpolicies/status], verbs: [update]}\n"
+            }
             Rights::WithoutLeases => "",
         };
         plane.control.apply(&objects::namespace(name))?;
@@ -156,7 +165,7 @@ rules:
 - {{apiGroups: [\"\"], resources: [pods], verbs: [get, list]}}
 - {{apiGroups: [metallb.io], resources: [ipaddresspools, communities], verbs: [get, list, watch]}}
 - {{apiGroups: [metallb.io], resources: [ipaddresspools/status], verbs: [update]}}
-{leases}"
+{ours}"
         ))?;
         let account = plane.control.service_account(name, "controller")?;
         let site = Self { name, account, user: format!("system:serviceaccount:{name}:controller") };

@@ -4,12 +4,16 @@ use std::time::Duration;
 
 use lbcore::time::Timestamp;
 
+use super::Kind;
+
 /// Time before the first new try; doubles with each failure of the same kind.
 const MIN: Duration = Duration::from_millis(200);
 /// The longest time between two tries where the API server cannot be reached: one that is back is noticed within this time.
 const UNREACHABLE_MAX: Duration = Duration::from_secs(2);
 /// The longest time between two tries where it answers and says no.
 const REFUSED_MAX: Duration = Duration::from_secs(5);
+/// The same for a kind that the cluster need not have: a thousand nodes ask for it.
+const OPTIONAL_MAX: Duration = Duration::from_secs(60);
 /// A failure so long after the one before is another trouble.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(15);
 
@@ -25,18 +29,31 @@ pub(crate) enum Failure {
 }
 
 /// Counts failures.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Backoff {
     /// The failure before, when it was, and how long was waited then.
     last: Option<(Failure, Timestamp, Duration)>,
+    refused_max: Duration,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self { last: None, refused_max: REFUSED_MAX }
+    }
 }
 
 impl Backoff {
+    /// For the watch of a kind.
+    pub(super) fn of(kind: Kind) -> Self {
+        let refused_max = if Kind::OPTIONAL.contains(&kind) { OPTIONAL_MAX } else { REFUSED_MAX };
+        Self { refused_max, ..Self::default() }
+    }
+
     /// How long to wait. Who starts up says no to everybody at first: the first no after silence is asked again soon.
     pub(crate) fn handle_failure(&mut self, now: Timestamp, failure: Failure) -> Duration {
         let most = match failure {
             Failure::Unreachable => UNREACHABLE_MAX,
-            Failure::Refused | Failure::Expired => REFUSED_MAX,
+            Failure::Refused | Failure::Expired => self.refused_max,
         };
         let wait = match self.last {
             Some((before, at, waited)) if before == failure && now.since(at) < waited + FORGOTTEN_AFTER => {
@@ -75,6 +92,12 @@ mod tests {
         let (mut backoff, mut at) = (Backoff::default(), Timestamp::ZERO);
         let waits = waits(&mut backoff, &mut at, &[Failure::Refused; 8]);
         assert_eq!(waits, [200, 400, 800, 1_600, 3_200, 5_000, 5_000, 5_000]);
+    }
+
+    #[test]
+    fn a_kind_that_need_not_be_there_is_asked_for_once_a_minute() {
+        let (mut backoff, mut at) = (Backoff::of(Kind::PoolPolicy), Timestamp::ZERO);
+        assert_eq!(waits(&mut backoff, &mut at, &[Failure::Refused; 11]).last(), Some(&60_000));
     }
 
     #[test]

@@ -35,7 +35,7 @@ fn the_beginning_of_a_list_is_no_success() {
     assert_eq!(waited, Duration::from_secs(5));
     let text = "cannot be listed: no (403)".to_owned();
     let (seen, _) = handle(&mut progress, Err(refused()));
-    assert_eq!(seen, [Seen::Trouble(KIND, Trouble { text, is_refused: true })]);
+    assert_eq!(seen, [Seen::Trouble(KIND, Trouble { text, is_refused: true, absence: Some(Absence::Forbidden) })]);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Single rules, on Services as the API server gives them. The random sequences are in `model`.
 
 mod model;
+mod policies;
 
 use std::net::IpAddr;
 

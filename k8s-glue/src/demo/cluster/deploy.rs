@@ -11,7 +11,7 @@ macro_rules! files {
 }
 
 /// Every file that `kubectl apply -k` reads.
-const FILES: [(&str, &str); 18] = files![
+const FILES: [(&str, &str); 20] = files![
     "kustomization.yaml",
     "namespace.yaml",
     "controller.yaml",
@@ -21,6 +21,7 @@ const FILES: [(&str, &str); 18] = files![
     "rbac/speaker.yaml",
     "rbac/metrics-reader.yaml",
     "crds/kustomization.yaml",
+    "crds/addressreservations.yaml",
     "crds/bfdprofiles.yaml",
     "crds/bgpadvertisements.yaml",
     "crds/bgppeers.yaml",
@@ -28,6 +29,7 @@ const FILES: [(&str, &str); 18] = files![
     "crds/configurationstates.yaml",
     "crds/ipaddresspools.yaml",
     "crds/l2advertisements.yaml",
+    "crds/poolpolicies.yaml",
     "crds/servicebgpstatuses.yaml",
     "crds/servicel2statuses.yaml",
 ];

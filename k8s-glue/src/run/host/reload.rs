@@ -6,7 +6,8 @@ use lbcore::config::Severity;
 use tokio::task;
 use tokio::time::Instant;
 
-use super::{Host, tell};
+use super::Host;
+use crate::cluster::clock::unix_now;
 use crate::report::{Finding, Report};
 
 /// A file that was cut short in place is looked at again after this time: a writer that truncates it first is done by then.
@@ -26,7 +27,7 @@ impl Host {
         let held_until = self.held_until.take();
         let source = self.source.clone();
         let Ok((input, report)) = task::spawn_blocking(move || source.read()).await else { return };
-        let Some(input) = input else {
+        let Some(mut input) = input else {
             if self.said.problems.as_ref() != Some(&report) {
                 tracing::error!("configuration has errors; the last good one stays in force");
             }
@@ -47,9 +48,11 @@ impl Host {
             return;
         }
         self.say_problems(&report);
-        let pools = (input.pools != self.input.pools).then_some(input.pools.as_slice());
-        match self.ledger.replace_input(pools, input.states()) {
-            Ok(outcome) => outcome.reports.iter().for_each(tell),
+        input.keep(Some(&self.input.config), &self.input.kept, &self.ledger.records());
+        self.ledger.tick(unix_now());
+        let config = (!input.allocates_as(&self.input)).then_some(&*input.config);
+        match self.ledger.replace_input(config, input.states()) {
+            Ok(outcome) => self.tell_all(&outcome.reports),
             Err(error) => {
                 tracing::error!(%error, "pools were refused; the last good configuration stays in force");
                 return;

@@ -9,9 +9,9 @@ use std::net::IpAddr;
 
 use lbcore::agreement::{Assignment, Judge};
 use lbcore::allocator::{Allocator, Change, PoolsError};
+use lbcore::config::Config;
 use lbcore::converge::converge;
 use lbcore::family::IpFamilyPolicy;
-use lbcore::pool::Pool;
 use lbcore::service::ServiceKey;
 
 use super::Account;
@@ -24,9 +24,10 @@ pub(super) struct Bench {
 }
 
 impl Bench {
-    pub(super) fn new(pools: &[Pool]) -> Result<Self, PoolsError> {
+    /// With the pools of a configuration. Quotas and reservations do not count: they are about what is given, not about what is held.
+    pub(super) fn new(config: &Config) -> Result<Self, PoolsError> {
         let mut allocator = Allocator::default();
-        allocator.replace_pools(pools.iter().cloned())?;
+        allocator.replace_pools(config.pools().values().map(|configured| (*configured.pool).clone()))?;
         Ok(Self { allocator: RefCell::new(allocator), answers: RefCell::default() })
     }
 

@@ -1,14 +1,25 @@
 //! The ledger against scripted members.
 
+use std::sync::Arc;
+
 use lbcore::agreement::Known;
+use lbcore::config::{ObjectRef, Origin, Raw, RawConfig, RawPool, Settings};
 use lbcore::family::{IpFamily, ServiceFamilies};
+use lbcore::labels::Labels;
 
 use super::*;
 
 const SETTLE: Duration = Duration::from_millis(300);
+const NOTHING_WAITS: (UnixTime, Vec<Hold>) = (UnixTime::from_secs(1), Vec::new());
 
-fn pool(name: &str, range: &str) -> Pool {
-    Pool::new(name.parse().unwrap(), vec![range.parse().unwrap()])
+/// A configuration of one pool.
+fn pool(name: &str, range: &str) -> Arc<Config> {
+    let object =
+        ObjectRef { kind: "IPAddressPool".into(), namespace: None, name: name.into(), origin: Origin::default() };
+    let spec = RawPool { addresses: vec![range.to_owned()], ..RawPool::default() };
+    let raw = RawConfig { pools: vec![Raw { object, labels: Labels::new(), spec }], ..RawConfig::default() };
+    let outcome = Config::build(&raw, &Settings::default());
+    outcome.config.unwrap_or_else(|| panic!("{:?}", outcome.problems))
 }
 
 fn state(key: &str) -> ServiceState {
@@ -39,9 +50,10 @@ impl World {
         let (ledger, _) = Ledger::open(
             "node-m".parse().unwrap(),
             SETTLE,
-            &[pool("p", "192.0.2.1-192.0.2.9")],
+            &pool("p", "192.0.2.1-192.0.2.9"),
             states,
             &records.collect(),
+            NOTHING_WAITS,
         )
         .unwrap();
         Self { ledger, now: Timestamp::from_micros(1), listening: Listening::Done, members: Vec::new() }
@@ -183,7 +195,7 @@ fn an_edit_that_forbids_the_address_moves_the_service() {
 fn a_service_that_goes_frees_its_address_for_one_that_waits() {
     let mut world = World::start(&["a/one"], &[]);
     let one = pool("p", "192.0.2.1-192.0.2.1");
-    world.ledger.replace_input(Some(std::slice::from_ref(&one)), vec![state("a/one"), state("a/two")]).unwrap();
+    world.ledger.replace_input(Some(&one), vec![state("a/one"), state("a/two")]).unwrap();
     let reports = world.pass();
     assert!(matches!(reports.as_slice(), [Report::Allocated { .. }, Report::Unmet { .. }]), "{reports:?}");
     assert_eq!(world.pass(), [Report::Waits { service: "a/two".parse().unwrap(), wait: Wait::Candidate }]);
@@ -197,7 +209,7 @@ fn a_service_that_goes_frees_its_address_for_one_that_waits() {
 fn a_failed_bid_is_withdrawn_until_something_is_free() {
     let mut world = World::start(&["a/one"], &[]);
     let one = pool("p", "192.0.2.1-192.0.2.1");
-    world.ledger.replace_input(Some(std::slice::from_ref(&one)), vec![state("a/one"), state("a/two")]).unwrap();
+    world.ledger.replace_input(Some(&one), vec![state("a/one"), state("a/two")]).unwrap();
     world.pass();
     let table = world.ledger.table(world.now);
     assert_eq!(table.keys().map(ServiceKey::as_str).collect::<Vec<_>>(), ["a/one"]);
@@ -221,9 +233,10 @@ fn a_status_in_the_file_counts_as_a_record() {
         ..state("a/web")
     };
     let mut world = World::start(&[], &[]);
-    let pools = [pool("p", "192.0.2.1-192.0.2.9")];
-    world.ledger =
-        Ledger::open("node-m".parse().unwrap(), SETTLE, &pools, vec![with_status], &BTreeMap::new()).unwrap().0;
+    let pool = pool("p", "192.0.2.1-192.0.2.9");
+    let node = "node-m".parse().unwrap();
+    let opened = Ledger::open(node, SETTLE, &pool, vec![with_status], &BTreeMap::new(), NOTHING_WAITS);
+    world.ledger = opened.unwrap().0;
     world.pass();
     assert_eq!(world.held(), pairs(&[("a/web", "192.0.2.8")]));
 }

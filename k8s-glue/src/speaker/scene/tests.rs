@@ -55,6 +55,7 @@ fn complete(scene: &mut Scene, but: &[Kind]) {
     for kind in NEEDED.iter().filter(|kind| !but.contains(kind)) {
         scene.fold(Seen::Complete(*kind));
     }
+    scene.handle_policies_known();
 }
 
 /// Two nodes, a pool that both announce, and a Service with an address of it.
@@ -176,4 +177,50 @@ fn an_address_that_no_pool_has_any_more_is_withdrawn_alone() {
     let settled = scene.settle().unwrap();
     assert_eq!(settled.configuration, ConfigurationLook::Changed);
     assert!(!stands(&scene));
+}
+
+/// The Service of [`usual`], with the pool recorded for its address.
+fn recorded() -> Seen {
+    let metadata = json!({"metallb.io/ip-allocated-from-pool": "p"});
+    let mut seen = service("web", None, &["192.0.2.1"]);
+    if let Seen::Object(_, _, object) = &mut seen {
+        object["metadata"]["annotations"] = metadata;
+    }
+    seen
+}
+
+// Nothing has to be written before a kept address goes on being announced.
+#[test]
+fn an_address_that_a_freeze_keeps_is_stood_for_and_goes_with_its_service() {
+    let mut scene = usual();
+    scene.fold(recorded());
+    scene.fold(ours(Kind::PoolPolicy, "rules", &json!({"freeze": {}})));
+    scene.settle();
+    scene.fold(pool("p", "198.51.100.0/28"));
+    scene.settle();
+    assert!(stands(&scene), "kept");
+    // The same for a speaker that starts now.
+    let mut late = usual();
+    late.fold(recorded());
+    late.fold(pool("p", "198.51.100.0/28"));
+    late.fold(ours(Kind::PoolPolicy, "rules", &json!({"freeze": {}})));
+    late.settle();
+    assert!(stands(&late), "kept by who comes later");
+    late.fold(ours(Kind::PoolPolicy, "rules", &json!({"freeze": {"confirmed": ["192.0.2.1"]}})));
+    late.settle();
+    assert!(!stands(&late), "its loss is confirmed");
+    scene.fold(Seen::Gone(Kind::Service, ObjectName { namespace: "shop".to_owned(), name: "web".to_owned() }));
+    assert_eq!(scene.settle().unwrap().configuration, ConfigurationLook::Changed, "nobody has it: nothing is kept");
+}
+
+#[test]
+fn the_use_of_quotas_is_no_news_to_a_speaker() {
+    let mut scene = usual();
+    let policy = |status: Value| {
+        seen(Kind::PoolPolicy, "metallb-system", "rules", &json!({"spec": {"freeze": {}}, "status": status}))
+    };
+    scene.fold(policy(json!({})));
+    scene.settle();
+    scene.fold(policy(json!({"quotas": [{"name": "few", "used": 1, "limit": 2}]})));
+    assert!(scene.settle().is_none());
 }

@@ -1,0 +1,133 @@
+//! Which addresses freezes keep, from what Services hold and where it is recorded to be from. Pure, and the same for all hosts: controller
+//! and speakers see the same Services, and so each arrives at it by itself, without a moment in which a kept address is nobody's.
+
+use std::net::IpAddr;
+
+use lbcore::config::Config;
+use lbcore::labels::Labels;
+use lbcore::policy::KeptAddress;
+use lbcore::service::{PoolName, ServiceKey};
+
+/// What a Service has, and of which pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Live {
+    pub(crate) service: ServiceKey,
+    /// The labels of the Service.
+    pub(crate) labels: Labels,
+    pub(crate) pool: PoolName,
+    pub(crate) addresses: Vec<IpAddr>,
+}
+
+/// Whether any policy freezes anything.
+pub(crate) fn is_any(config: &Config) -> bool {
+    config.policies().pool_policies.iter().any(|policy| policy.freeze.is_some())
+}
+
+/// The addresses to keep in this configuration, in order. `before` is the configuration that was in force until now, and `recorded` what
+/// was kept in it or by an earlier process: both only tell the labels of pools that are gone.
+pub(crate) fn kept(
+    config: &Config,
+    before: Option<&Config>,
+    recorded: &[KeptAddress],
+    live: impl IntoIterator<Item = Live>,
+) -> Vec<KeptAddress> {
+    if !is_any(config) {
+        return Vec::new();
+    }
+    let labels_of = |name: &PoolName| -> Labels {
+        let of = |config: &Config| config.pools().get(name).map(|configured| configured.pool.labels.clone());
+        let recorded = || recorded.iter().find(|kept| kept.pool == *name).map(|kept| kept.pool_labels.clone());
+        of(config).or_else(|| before.and_then(of)).or_else(recorded).unwrap_or_default()
+    };
+    let mut kept = Vec::new();
+    for Live { service, labels, pool, addresses } in live {
+        let pool_labels = labels_of(&pool);
+        let Some(freeze) = config.policies().freeze_of(&pool, &pool_labels) else { continue };
+        let present = config.pools().get(&pool).map(|configured| &configured.pool);
+        for address in addresses {
+            let is_good = present.is_some_and(|present| {
+                present.offers(address) && present.restriction(service.namespace(), &labels).is_none()
+            });
+            if !is_good && !freeze.confirms(address) {
+                let (service, pool, pool_labels) = (service.clone(), pool.clone(), pool_labels.clone());
+                kept.push(KeptAddress { address, pool, service, pool_labels });
+            }
+        }
+    }
+    kept.sort();
+    kept.dedup();
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use lbcore::config::{BuildOutcome, Settings};
+
+    use super::*;
+    use crate::convert;
+    use crate::manifest::Manifests;
+
+    fn config(pool: &str, policy: &str, kept: &[KeptAddress]) -> Config {
+        let text = format!(
+            "{pool}---\napiVersion: ferrule.io/v1alpha1\nkind: PoolPolicy\nmetadata: {{name: rules}}\nspec: {policy}\n"
+        );
+        let mut manifests = Manifests::default();
+        manifests.read_bytes(&"a.yaml".into(), text.as_bytes());
+        let mut raw = convert::objects(&manifests.documents, "metallb-system").config;
+        raw.kept = kept.to_vec();
+        let BuildOutcome { config, problems } = Config::build(&raw, &Settings::default());
+        (*config.unwrap_or_else(|| panic!("{problems:?}"))).clone()
+    }
+
+    fn pool(addresses: &str, more: &str) -> String {
+        format!(
+            "apiVersion: metallb.io/v1beta1\nkind: IPAddressPool\nmetadata: {{name: public, labels: {{zone: east}}}}\nspec: {{addresses: \
+             [{addresses}]{more}}}\n"
+        )
+    }
+
+    fn live(addresses: &[&str]) -> Vec<Live> {
+        vec![Live {
+            service: "shop/web".parse().unwrap(),
+            labels: Labels::new(),
+            pool: "public".parse().unwrap(),
+            addresses: addresses.iter().map(|text| text.parse().unwrap()).collect(),
+        }]
+    }
+
+    fn addresses(kept: &[KeptAddress]) -> Vec<String> {
+        kept.iter().map(|kept| kept.address.to_string()).collect()
+    }
+
+    #[test]
+    fn what_a_pool_lost_is_kept_until_it_is_confirmed() {
+        let web = || live(&["192.0.2.7", "2001:db8::7"]);
+        let of = |pool: &str, policy: &str| addresses(&kept(&config(pool, policy, &[]), None, &[], web()));
+        let whole = pool("192.0.2.0/24, 2001:db8::/64", "");
+        assert_eq!(of(&whole, "{freeze: {}}"), [""; 0]);
+        let half = pool("192.0.2.0/24", "");
+        assert_eq!(of(&half, "{freeze: {}}"), ["2001:db8::7"]);
+        assert_eq!(of(&half, "{freeze: {confirmed: ['2001:db8::/64']}}"), [""; 0]);
+        assert_eq!(of(&half, "{}"), [""; 0]);
+        assert_eq!(of(&half, "{ipAddressPools: [other], freeze: {}}"), [""; 0]);
+        let restricted = pool("192.0.2.0/24, 2001:db8::/64", ", serviceAllocation: {namespaces: [bank]}");
+        assert_eq!(of(&restricted, "{freeze: {}}"), ["192.0.2.7", "2001:db8::7"]);
+        assert_eq!(of(&whole, "{exclusions: [192.0.2.7], freeze: {}}"), ["192.0.2.7"]);
+    }
+
+    #[test]
+    fn a_pool_that_is_gone_is_known_by_the_labels_that_it_had() {
+        let by_label = "{ipAddressPoolSelectors: [{matchLabels: {zone: east}}], freeze: {}}";
+        let before = config(&pool("192.0.2.0/24", ""), by_label, &[]);
+        let other = pool("198.51.100.0/24", "").replace("public", "other").replace("east", "west");
+        let after = config(&other, by_label, &[]);
+        let first = kept(&after, Some(&before), &[], live(&["192.0.2.7"]));
+        assert_eq!(addresses(&first), ["192.0.2.7"]);
+        // A process that has just started knows the labels from what was recorded.
+        assert_eq!(kept(&after, None, &first, live(&["192.0.2.7"])), first);
+        assert_eq!(kept(&after, None, &[], live(&["192.0.2.7"])), []);
+        let effective = config(&other, by_label, &first);
+        assert!(effective.pools().get(&first[0].pool).is_some_and(|pool| pool.pool.contains(first[0].address)));
+        assert_eq!(kept(&effective, Some(&before), &first, live(&["192.0.2.7"])), first, "it settles");
+    }
+}
