@@ -2,10 +2,11 @@
 //! a pool edit must not take away.
 //!
 //! Plain values, read from the objects `AddressReservation` and `PoolPolicy` by [`crate::config`]. The allocator follows them;
-//! [`freeze`] works out what a freeze keeps. Without any of these objects nothing here has an effect.
+//! [`kept_by_freezes`] works out what freezes keep. Without any of these objects nothing here has an effect.
 //!
-//! `reservation.rs` has the addresses set aside, `pool_policy.rs` what holds for a pool.
+//! `reservation.rs` has the addresses set aside, `pool_policy.rs` what holds for a pool, `freeze.rs` what an edit must not take.
 
+mod freeze;
 mod pool_policy;
 mod reservation;
 
@@ -17,6 +18,7 @@ use crate::labels::{Labels, Selector, any_matches};
 use crate::pool::Pool;
 use crate::service::{PoolName, ServiceKey};
 
+pub use self::freeze::{LiveAddresses, kept_by_freezes};
 pub use self::pool_policy::{Freeze, PoolPolicy, PoolSelection, Quota, QuotaScope, ReleaseNow};
 pub use self::reservation::{AddressReservation, Beneficiaries, HostPart, ParseHostPartError, Specificity};
 

@@ -390,6 +390,7 @@ impl Index {
             }
         }
         self.enter_holds(holds);
+        lost.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
         for (service, addresses) in lost {
             self.hold_back(&service, &addresses, Departure::Released);
         }
