@@ -13,6 +13,7 @@ mod choice;
 mod compartment;
 mod holds;
 mod index;
+mod key_table;
 mod occupancy;
 mod outcome;
 mod policies;

@@ -79,9 +79,8 @@ pub struct ParseServiceKeyError {
 /// Namespace and name of a Service; written `namespace/name`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServiceKey {
-    /// `namespace/name` as one text, with the place of the slash.
+    /// `namespace/name` as one text; no slash in the namespace.
     text: Arc<str>,
-    slash: usize,
 }
 
 impl ServiceKey {
@@ -94,17 +93,17 @@ impl ServiceKey {
         if namespace.is_empty() || name.is_empty() || namespace.contains('/') {
             return Err(ParseServiceKeyError { text });
         }
-        Ok(Self { text: text.into(), slash: namespace.len() })
+        Ok(Self { text: text.into() })
     }
 
     /// The namespace.
     pub fn namespace(&self) -> &str {
-        self.text.get(..self.slash).unwrap_or_default()
+        self.text.split_once('/').map_or("", |(namespace, _)| namespace)
     }
 
     /// The name within the namespace.
     pub fn name(&self) -> &str {
-        self.text.get(self.slash + 1..).unwrap_or_default()
+        self.text.split_once('/').map_or("", |(_, name)| name)
     }
 
     /// `namespace/name`.

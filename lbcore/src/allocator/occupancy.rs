@@ -6,12 +6,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::hash::HashMap;
+use crate::hash::NumberMap;
 use crate::sharing::{ServicePort, ServicePorts};
 
 use super::roster::{Roster, SlotNumber};
 
-/// Neighbouring addresses kept in one entry: as many as fit into a cache line.
+/// Neighbouring addresses kept in one entry: as many as fit into a cache line with their number.
 const BLOCK: u128 = 8;
 
 /// Who uses an address; at least one Service. The terms of the Services are in the roster.
@@ -29,20 +29,41 @@ pub(super) struct Sharers {
     pub(super) ports: BTreeMap<ServicePort, SlotNumber>,
 }
 
-/// An address within a block.
+/// An address within a block, in four octets: see [`Cell::state`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Cell {
-    #[default]
+struct Cell(u32);
+
+/// What a cell says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
     Unused,
     One(SlotNumber),
     Shared,
 }
 
+impl Cell {
+    const UNUSED: Self = Self(0);
+    const SHARED: Self = Self(u32::MAX);
+
+    /// One Service alone. Slots are places in a vector whose elements are larger than 16 octets, so the largest number is never reached.
+    const fn one(slot: SlotNumber) -> Self {
+        Self(slot.saturating_add(1))
+    }
+
+    const fn state(self) -> State {
+        match self.0 {
+            0 => State::Unused,
+            u32::MAX => State::Shared,
+            more => State::One(more - 1),
+        }
+    }
+}
+
 /// The users of the addresses of a range, by the addresses' numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Occupancy {
-    blocks: HashMap<u128, [Cell; BLOCK as usize]>,
-    shared: HashMap<u128, Sharers>,
+    blocks: NumberMap<[Cell; BLOCK as usize]>,
+    shared: NumberMap<Sharers>,
 }
 
 impl Users<'_> {
@@ -69,10 +90,10 @@ impl Sharers {
 impl Occupancy {
     /// The users of an address, if it has any.
     pub(super) fn users(&self, number: u128) -> Option<Users<'_>> {
-        match *self.blocks.get(&(number / BLOCK))?.get(offset(number))? {
-            Cell::Unused => None,
-            Cell::One(slot) => Some(Users::One(slot)),
-            Cell::Shared => self.shared.get(&number).map(Users::Many),
+        match self.blocks.get(&(number / BLOCK))?.get(offset(number))?.state() {
+            State::Unused => None,
+            State::One(slot) => Some(Users::One(slot)),
+            State::Shared => self.shared.get(&number).map(Users::Many),
         }
     }
 
@@ -80,15 +101,15 @@ impl Occupancy {
     pub(super) fn add(&mut self, number: u128, slot: SlotNumber, ports: &ServicePorts, roster: &Roster) {
         let block = self.blocks.entry(number / BLOCK).or_default();
         let Some(cell) = block.get_mut(offset(number)) else { return };
-        match *cell {
-            Cell::Unused => *cell = Cell::One(slot),
-            Cell::One(first) => {
+        match cell.state() {
+            State::Unused => *cell = Cell::one(slot),
+            State::One(first) => {
                 let sharers = self.shared.entry(number).or_default();
                 sharers.add(first, &roster.sharing(first).ports);
                 sharers.add(slot, ports);
-                *cell = Cell::Shared;
+                *cell = Cell::SHARED;
             }
-            Cell::Shared => self.shared.entry(number).or_default().add(slot, ports),
+            State::Shared => self.shared.entry(number).or_default().add(slot, ports),
         }
     }
 
@@ -96,7 +117,7 @@ impl Occupancy {
     pub(super) fn remove(&mut self, number: u128, slot: SlotNumber, ports: &ServicePorts) -> Option<ServicePorts> {
         let block = self.blocks.get_mut(&(number / BLOCK))?;
         let cell = block.get_mut(offset(number))?;
-        if *cell == Cell::Shared {
+        if *cell == Cell::SHARED {
             let sharers = self.shared.get_mut(&number)?;
             sharers.slots.remove(&slot);
             for port in ports.as_slice() {
@@ -104,13 +125,13 @@ impl Occupancy {
             }
             let remaining = sharers.all_ports();
             if let (Some(last), 1) = (sharers.slots.first().copied(), sharers.slots.len()) {
-                *cell = Cell::One(last);
+                *cell = Cell::one(last);
                 self.shared.remove(&number);
             }
             return Some(remaining);
         }
-        *cell = Cell::Unused;
-        if block.iter().all(|cell| *cell == Cell::Unused) {
+        *cell = Cell::UNUSED;
+        if block.iter().all(|cell| *cell == Cell::UNUSED) {
             self.blocks.remove(&(number / BLOCK));
         }
         None

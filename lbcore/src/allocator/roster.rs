@@ -1,12 +1,16 @@
 //! Services as small numbers: interning of keys, and what each Service holds.
 //!
-//! Invariants: a slot with a key is in the map under that key; a slot without one holds nothing and is listed as vacant. Memory is
+//! Invariants: a slot with a key is in the table under that key; a slot without one holds nothing and is listed as vacant. Memory is
 //! bounded by the largest number of Services known at one time ([ALLOC-51]).
 
+use std::hash::BuildHasher;
+
 use crate::addresses::ServiceAddresses;
-use crate::hash::HashMap;
+use crate::hash::FixedState;
 use crate::service::ServiceKey;
 use crate::sharing::SharingTerms;
+
+use super::key_table::KeyTable;
 
 /// A Service as a small number, from `Allocator::intern`. Numbers of forgotten Services are used again; an id that outlives its
 /// Service is recognised as stale.
@@ -47,7 +51,7 @@ struct Slot {
 /// All Services known.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Roster {
-    by_key: HashMap<ServiceKey, ServiceId>,
+    by_key: KeyTable,
     slots: Vec<Slot>,
     /// The keys of the slots. Kept apart, because most calls need a holding and no key.
     keys: Vec<Option<ServiceKey>>,
@@ -57,8 +61,8 @@ pub(super) struct Roster {
 impl Roster {
     /// The id of a key, new where it has none.
     pub(super) fn intern(&mut self, key: &ServiceKey) -> ServiceId {
-        if let Some(id) = self.by_key.get(key) {
-            return *id;
+        if let Some(id) = self.find(key) {
+            return id;
         }
         let slot = self.vacant.pop().unwrap_or_else(|| {
             self.slots.push(Slot::default());
@@ -67,18 +71,23 @@ impl Roster {
         });
         let generation = self.slots.get(slot as usize).expect("vacant slots exist").generation;
         *self.keys.get_mut(slot as usize).expect("each slot has a place for a key") = Some(key.clone());
-        let id = ServiceId { slot, generation };
-        self.by_key.insert(key.clone(), id);
-        id
+        self.by_key.insert(hash(key), slot);
+        ServiceId { slot, generation }
     }
 
     pub(super) fn find(&self, key: &ServiceKey) -> Option<ServiceId> {
-        self.by_key.get(key).copied()
+        let slot = self.by_key.find(hash(key), |slot| has_key(&self.keys, slot, key))?;
+        self.id(slot)
     }
 
-    /// The first half of forgetting: takes a key out of the map. Its id is good until [`Self::vacate`], which must follow.
+    fn id(&self, slot: SlotNumber) -> Option<ServiceId> {
+        self.slots.get(slot as usize).map(|entry| ServiceId { slot, generation: entry.generation })
+    }
+
+    /// The first half of forgetting: takes a key out of the table. Its id is good until [`Self::vacate`], which must follow.
     pub(super) fn unlist(&mut self, key: &ServiceKey) -> Option<ServiceId> {
-        self.by_key.remove(key)
+        let slot = self.by_key.remove(hash(key), |slot| has_key(&self.keys, slot, key))?;
+        self.id(slot)
     }
 
     /// The second half of forgetting: gives the slot up. The Service must hold nothing.
@@ -128,4 +137,12 @@ impl Roster {
     pub(super) fn len(&self) -> usize {
         self.by_key.len()
     }
+}
+
+fn hash(key: &ServiceKey) -> u64 {
+    FixedState::default().hash_one(key)
+}
+
+fn has_key(keys: &[Option<ServiceKey>], slot: SlotNumber, key: &ServiceKey) -> bool {
+    keys.get(slot as usize).is_some_and(|known| known.as_ref() == Some(key))
 }
