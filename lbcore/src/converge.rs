@@ -391,14 +391,21 @@ impl Pass<'_> {
     }
 
     /// [CTRL-42]: adds the second address to a Service of two families that has one. The families are those of its cluster IPs, so that
-    /// a Service with one cluster IP is left alone. Where two are required, one alone is given up ([CHG-31]).
+    /// a Service with one cluster IP is left alone. Where two are required, one alone is given up ([CHG-31]). Nothing is added to an address
+    /// that is requested alone: with a second one the Service would have other addresses than it asks for, and lose both in the next pass.
     fn complete(&mut self, grant: Grant) -> Option<Grant> {
         let [held] = *grant.addresses.as_slice() else { return Some(grant) };
         if !matches!(self.state.families, Ok(ServiceFamilies::Dual { .. })) {
             return Some(grant);
         }
+        let is_requested_alone = matches!(self.state.requested_addresses, Ok(Some(_)));
         let completed = match self.state.policy {
             IpFamilyPolicy::SingleStack => return Some(grant),
+            IpFamilyPolicy::PreferDualStack if is_requested_alone => return Some(grant),
+            IpFamilyPolicy::RequireDualStack if is_requested_alone => {
+                self.allocator.release(self.id);
+                return None;
+            }
             IpFamilyPolicy::PreferDualStack => self.allocator.add_family(self.id, &self.state.terms),
             IpFamilyPolicy::RequireDualStack => self.complete_required(),
         };

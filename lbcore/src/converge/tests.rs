@@ -368,3 +368,18 @@ fn notices_carry_a_kind_and_a_text() {
         "no address: there is no pool nowhere: correct the name, or create the pool"
     );
 }
+
+// [CTRL-41], [CTRL-42]: a second address would not be what is requested, and the next pass would take both away.
+#[test]
+fn nothing_is_added_to_an_address_that_is_requested_alone() {
+    let pools = vec![pool("p", AutoAssign::Enabled, &["1.2.3.0/31", "1000::/127"])];
+    let dual = |policy| {
+        let state = requesting(recorded(service("a", &["10.0.0.1", "fd00::1"]), &["1000::"]), Some("1000::"), None);
+        ServiceState { policy, ..state }
+    };
+    let mut allocator = allocator(pools);
+    let outcome = converge(&mut allocator, &dual(IpFamilyPolicy::PreferDualStack));
+    assert_eq!((texts(&outcome).as_str(), outcome.change), ("1000::", Change::Unchanged));
+    let outcome = converge(&mut allocator, &dual(IpFamilyPolicy::RequireDualStack));
+    assert_eq!((texts(&outcome).as_str(), category(&outcome)), ("", "family-mismatch"));
+}
