@@ -484,6 +484,6 @@ fn frees(before: &Holding, placement: &Placement, sharing: &SharingTerms) -> boo
 }
 
 #[cfg(test)]
-mod properties;
+pub(crate) mod properties;
 #[cfg(test)]
 mod tests;

@@ -465,4 +465,6 @@ impl Pass<'_> {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

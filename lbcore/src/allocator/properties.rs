@@ -5,7 +5,7 @@
 //! every invariant holds; and no request that was refused before has become possible unnoticed.
 
 mod counting;
-mod inputs;
+pub(crate) mod inputs;
 mod model;
 
 use std::collections::{BTreeMap, BTreeSet};

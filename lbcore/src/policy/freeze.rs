@@ -138,7 +138,7 @@ mod tests {
     fn frozen(pools: &[&str], confirmed: &[&str]) -> Raw<RawPoolPolicy> {
         let freeze = Some(RawFreeze { confirmed: confirmed.iter().map(ToString::to_string).collect() });
         let ip_address_pools = pools.iter().map(ToString::to_string).collect();
-        raw("PoolPolicy", "frozen", RawPoolPolicy { freeze, ip_address_pools, ..RawPoolPolicy::default() })
+        raw("PoolPolicy", "frozen", RawPoolPolicy { ip_address_pools, freeze, ..RawPoolPolicy::default() })
     }
 
     fn build(description: &RawConfig) -> Config {
@@ -204,7 +204,8 @@ mod tests {
     fn avoided_excluded_and_restricted_addresses_are_kept() {
         let mut avoiding = pool("p", &["192.0.2.0/24"]);
         avoiding.spec.avoid_buggy_ips = Some(true);
-        assert_eq!(kept_of(&with(vec![avoiding], frozen(&[], &[])), &["192.0.2.0"]).1, true);
+        let kept = vec!["192.0.2.0 of p".to_owned()];
+        assert_eq!(kept_of(&with(vec![avoiding], frozen(&[], &[])), &["192.0.2.0"]), (kept, true));
         let mut excluding = frozen(&[], &[]);
         excluding.spec.exclusions = vec!["192.0.2.7".to_owned()];
         let excluded = with(vec![pool("p", &["192.0.2.0/24"])], excluding);

@@ -31,7 +31,7 @@ pub(super) const WINDOWS: [&str; 8] = [
 ];
 pub(super) const WINDOW_LENGTH: u128 = 4;
 pub(super) const POOLS: [&str; 4] = ["a", "b", "c", "d"];
-pub(super) const SERVICES: [&str; 6] = ["n0/s0", "n0/s1", "n0/s2", "n1/s0", "n1/s1", "n1/s2"];
+pub(crate) const SERVICES: [&str; 6] = ["n0/s0", "n0/s1", "n0/s2", "n1/s0", "n1/s1", "n1/s2"];
 
 #[derive(Clone, Debug)]
 pub(super) enum Operation {
@@ -53,7 +53,7 @@ fn window_address(window: usize, offset: u128) -> IpAddr {
     number_to_address(IpFamily::of(first), address_to_number(first) + offset)
 }
 
-fn any_address() -> impl Strategy<Value = IpAddr> {
+pub(crate) fn any_address() -> impl Strategy<Value = IpAddr> {
     (0..WINDOWS.len(), 0..WINDOW_LENGTH).prop_map(|(window, offset)| window_address(window, offset))
 }
 
@@ -81,7 +81,7 @@ fn any_families() -> impl Strategy<Value = (ServiceFamilies, IpFamilyPolicy)> {
     ]
 }
 
-fn any_request() -> impl Strategy<Value = ServiceRequest> {
+pub(crate) fn any_request() -> impl Strategy<Value = ServiceRequest> {
     let addresses = prop_oneof![
         4 => Just(None),
         1 => any_address().prop_map(|address| Some(ServiceAddresses::one(address))),
@@ -111,7 +111,7 @@ fn any_restrictions() -> impl Strategy<Value = Option<ServiceAllocation>> {
 }
 
 /// Pools made of parts of the windows, in any order; a window may be left out.
-pub(super) fn any_pools() -> impl Strategy<Value = Vec<Pool>> {
+pub(crate) fn any_pools() -> impl Strategy<Value = Vec<Pool>> {
     let order = Just((0..WINDOWS.len()).collect::<Vec<usize>>()).prop_shuffle();
     let offset = || prop::option::weighted(0.15, 0..WINDOW_LENGTH);
     let cuts =
@@ -229,7 +229,7 @@ fn any_pool_policy() -> impl Strategy<Value = PoolPolicy> {
 }
 
 /// None at all in half of the cases.
-pub(super) fn any_policies() -> impl Strategy<Value = Policies> {
+pub(crate) fn any_policies() -> impl Strategy<Value = Policies> {
     let some = (prop::collection::vec(any_reservation(), 0..=2), prop::collection::vec(any_pool_policy(), 0..=2));
     let some = some.prop_map(|(reservations, pool_policies)| Policies {
         reservations: reservations.into_iter().map(Arc::new).collect(),
