@@ -1,12 +1,18 @@
 //! Which addresses freezes keep, from what Services hold and where it is recorded to be from. Pure, and the same for all hosts: controller
 //! and speakers see the same Services, and so each arrives at it by itself, without a moment in which a kept address is nobody's.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use lbcore::config::Config;
+use lbcore::addresses::parse_address;
+use lbcore::config::{Config, RawConfig, Settings};
 use lbcore::labels::Labels;
 use lbcore::policy::KeptAddress;
 use lbcore::service::{PoolName, ServiceKey};
+
+use crate::cluster::world::{POOL, POOL_BEFORE};
+use crate::convert::ServiceObject;
 
 /// What a Service has, and of which pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +63,31 @@ pub(crate) fn kept(
     kept.sort();
     kept.dedup();
     kept
+}
+
+/// The configuration of files in which freezes keep what Services have by their statuses, with the pool that is recorded there or, where none is,
+/// the one in `pools`. `before` tells the labels of pools that are gone.
+pub(crate) fn effective(
+    config: &Arc<Config>,
+    raw: &RawConfig,
+    services: &[ServiceObject],
+    pools: &BTreeMap<ServiceKey, PoolName>,
+    before: Option<&Config>,
+    settings: &Settings,
+) -> Arc<Config> {
+    let live = services.iter().filter_map(|service| {
+        let recorded = service.annotations.get(POOL).or_else(|| service.annotations.get(POOL_BEFORE));
+        let recorded = recorded.and_then(|pool| PoolName::new(pool.as_str()).ok());
+        let pool = recorded.or_else(|| pools.get(&service.key).cloned())?;
+        let addresses = service.recorded.iter().filter_map(|text| parse_address(text)).collect();
+        Some(Live { service: service.key.clone(), labels: (*service.labels).clone(), pool, addresses })
+    });
+    let kept = kept(config, before, &[], live);
+    if kept.is_empty() {
+        return Arc::clone(config);
+    }
+    let outcome = Config::build(&RawConfig { kept, ..raw.clone() }, settings);
+    outcome.config.unwrap_or_else(|| Arc::clone(config))
 }
 
 #[cfg(test)]

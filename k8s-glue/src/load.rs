@@ -1,12 +1,13 @@
 //! From paths to a checked configuration: read, convert, check, and one report of everything that was found.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use lbcore::config::{Config, Origin, Problem, Settings, Severity};
 
 use crate::convert::{self, Objects};
+use crate::freeze;
 use crate::manifest::{self, Document, Malformed, Manifests};
 use crate::report::{Finding, Report};
 
@@ -44,6 +45,9 @@ pub fn check(manifests: Manifests, settings: &Settings) -> Loaded {
     findings.extend(typed.into_iter().chain(ruled).map(|problem| Finding::of_problem(problem, &documents)));
     let report = Report::new(findings, &files, documents.len() + malformed.len());
     let config = outcome.config.filter(|_| report.is_valid());
+    let none = BTreeMap::new();
+    let config =
+        config.map(|config| freeze::effective(&config, &objects.config, &objects.services, &none, None, settings));
     Loaded { documents, malformed, objects, config, report, files }
 }
 

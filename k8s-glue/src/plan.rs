@@ -155,7 +155,7 @@ pub fn assign<'o>(
     settings: &PlanSettings,
     allocator: &mut Allocator,
 ) -> Result<Vec<Assignment<'o>>, PlanError> {
-    allocator.replace_pools(config.pools().values().map(|configured| (*configured.pool).clone()))?;
+    allocator.follow(config)?;
     let class = settings.load_balancer_class.as_deref();
     let ours: Vec<&ServiceObject> = objects.services.iter().filter(|service| service.is_of_class(class)).collect();
     let states: Vec<ServiceState> = ours.iter().map(|service| settings.state_of(service)).collect();

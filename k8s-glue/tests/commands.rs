@@ -404,3 +404,91 @@ fn standalone_judges_a_service_without_a_cluster_ip_as_run_does() {
     assert_eq!(plan["services"][0]["ips"], json!(["192.0.2.0"]));
     assert_eq!(plan["layer2"][0]["node"], "n1");
 }
+
+const POLICIES: &str = "\
+apiVersion: metallb.io/v1beta1
+kind: IPAddressPool
+metadata: {name: public}
+spec: {addresses: [192.0.2.0/28]}
+---
+apiVersion: ferrule.io/v1alpha1
+kind: AddressReservation
+metadata: {name: web}
+spec: {addresses: [192.0.2.9], services: [shop/web]}
+---
+apiVersion: ferrule.io/v1alpha1
+kind: PoolPolicy
+metadata: {name: rules}
+spec: {exclusions: [192.0.2.0], quotas: [{name: few, limit: 2}]}
+";
+
+fn load_balancer(name: &str, annotations: &str, status: &str) -> String {
+    format!(
+        "---\napiVersion: v1\nkind: Service\nmetadata: {{name: {name}, namespace: shop, annotations: {{{annotations}}}}}\nspec: {{type: \
+         LoadBalancer, clusterIP: 10.96.0.7, ports: [{{port: 80}}]}}\nstatus: {{loadBalancer: {{{status}}}}}\n"
+    )
+}
+
+#[test]
+fn policies_are_planned_and_what_they_refuse_is_told_with_its_category() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let asks = |name: &str, address: &str| load_balancer(name, &format!("metallb.io/loadBalancerIPs: {address}"), "");
+    let services = [load_balancer("api", "", ""), load_balancer("web", "", ""), load_balancer("zoo", "", "")].concat();
+    let services = services + &asks("asks-excluded", "192.0.2.0") + &asks("asks-reserved", "192.0.2.9");
+    let file = write_file(&folder, "all.yaml", &(POLICIES.to_owned() + &services));
+    let plan = json_of(&ferrule(&["plan", "-f", &file, "-o", "json"]));
+    let rows: Vec<String> = plan["services"]
+        .as_array()
+        .expect("services are a list")
+        .iter()
+        .map(|service| format!("{} {} {}", service["service"], service["ips"], service["error"]["category"]))
+        .collect();
+    assert_eq!(
+        rows,
+        [
+            r#""shop/api" ["192.0.2.1"] null"#,
+            r#""shop/asks-excluded" null "excluded""#,
+            r#""shop/asks-reserved" null "reserved""#,
+            r#""shop/web" ["192.0.2.9"] null"#,
+            r#""shop/zoo" null "quota-exceeded""#,
+        ]
+    );
+    let report = json_of(&ferrule(&["validate", "-f", &file, "-o", "json"]));
+    let categories: Vec<String> = problems(&report).into_iter().map(|(_, category, _)| category).collect();
+    assert_eq!(categories, ["quota-exceeded", "excluded", "reserved"]);
+}
+
+#[test]
+fn a_frozen_pool_loses_no_live_address_in_a_plan() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let frozen = POLICIES.replace("quotas: [{name: few, limit: 2}]", "freeze: {}");
+    let pool = "metallb.io/ip-allocated-from-pool: public";
+    let web = load_balancer("api", pool, "ingress: [{ip: 192.0.2.5}]");
+    let now = write_file(&folder, "now.yaml", &(frozen.clone() + &web));
+    let narrow = |text: &str| text.replace("192.0.2.0/28", "192.0.2.8/29").replace("exclusions: [192.0.2.0], ", "");
+    let with = write_file(&folder, "with.yaml", &narrow(&frozen));
+    let without = write_file(&folder, "without.yaml", &narrow(&frozen.replace("freeze: {}", "")));
+    let kept = ferrule(&["plan", "-f", &with, "--against", &now]);
+    assert_eq!((kept.status.code(), stdout(&kept).contains("moved")), (Some(0), false), "{}", stdout(&kept));
+    let moved = ferrule(&["plan", "-f", &without, "--against", &now]);
+    assert_eq!(
+        (moved.status.code(), stdout(&moved).contains("moved: shop/api")),
+        (Some(2), true),
+        "{}",
+        stdout(&moved)
+    );
+}
+
+#[test]
+fn faults_of_policies_have_file_line_field_and_mend() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let faulty = POLICIES.replace("192.0.2.9]", "nonsense]").replace("limit: 2", "limit: -2")
+        + "---\napiVersion: ferrule.io/v1\nkind: \
+        PoolPolicy\nmetadata: {name: p}\n";
+    let file = write_file(&folder, "faulty.yaml", &faulty);
+    let output = ferrule(&["validate", "-f", &file, "-o", "json"]);
+    assert_eq!(output.status.code(), Some(1));
+    let found = problems(&json_of(&output));
+    let rows: Vec<(&str, u64)> = found.iter().map(|(_, category, line)| (category.as_str(), *line)).collect();
+    assert_eq!(rows, [("invalid-address-range", 9), ("schema", 14), ("schema", 17)]);
+}

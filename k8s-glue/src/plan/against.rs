@@ -14,11 +14,13 @@ use std::sync::Arc;
 
 use lbcore::addresses::parse_address;
 use lbcore::config::{Config, RawConfig, Settings};
+use lbcore::service::{PoolName, ServiceKey};
 use serde::Serialize;
 
 use super::{Plan, PlanError, PlanSettings, PlannedOwner, PlannedRoute, PlannedService, plan_of};
 use crate::args::{Outcome, PlanArgs, PlanOutput};
 use crate::convert::{Objects, ServiceObject};
+use crate::freeze;
 use crate::load::{self, Loaded};
 use crate::output;
 use crate::report::{Finding, Report};
@@ -109,6 +111,9 @@ pub(super) fn compare(arguments: &PlanArgs, checks: &Settings, settings: &PlanSe
     } else {
         Arc::clone(config_after)
     };
+    let pools = pools_of(&before.objects, &plan_before);
+    let config_after =
+        freeze::effective(&config_after, &objects.config, &objects.services, &pools, Some(config_before), checks);
     let plan_after = plan_of(&config_after, &objects, settings)?;
     let difference = difference(&plan_before, &plan_after, &live(&before.objects));
     output::print(&match arguments.output {
@@ -154,14 +159,26 @@ fn overlay(before: &Loaded, after: &Loaded, plan_before: &Plan) -> (Objects, boo
     (objects, completed)
 }
 
-/// Whether there is any object of `metallb.io`.
+/// The pool of each Service that has live addresses now.
+fn pools_of(objects: &Objects, plan: &Plan) -> BTreeMap<ServiceKey, PoolName> {
+    let is_live = |service: &&ServiceObject| !service.recorded.is_empty();
+    let pool_of = |service: &ServiceObject| {
+        let planned = plan.services.iter().find(|planned| planned.service == service.key.as_str())?;
+        Some((service.key.clone(), PoolName::new(planned.pool.clone()?).ok()?))
+    };
+    objects.services.iter().filter(is_live).filter_map(pool_of).collect()
+}
+
+/// Whether there is any object of `metallb.io` or `ferrule.io`.
 fn has_resources(config: &RawConfig) -> bool {
     !(config.pools.is_empty()
         && config.l2_advertisements.is_empty()
         && config.bgp_advertisements.is_empty()
         && config.peers.is_empty()
         && config.bfd_profiles.is_empty()
-        && config.communities.is_empty())
+        && config.communities.is_empty()
+        && config.address_reservations.is_empty()
+        && config.pool_policies.is_empty())
 }
 
 /// Records the addresses of now with the Services that have none recorded.
