@@ -15,7 +15,7 @@ use lbcore::allocator::{Allocator, NoAddress, PoolsError};
 use lbcore::announce::RouteAttributes;
 use lbcore::config::{Config, Settings};
 use lbcore::converge::{Convergence, ServiceKind, ServiceState, converge_all};
-use lbcore::decide::{Snapshot, first_owner_of_address, routes_by_peer};
+use lbcore::decide::{Owners, Snapshot, routes_by_peer};
 use lbcore::family::IpFamily;
 use lbcore::link::LinkSelection;
 use lbcore::service::{NodeName, ServiceKey};
@@ -230,13 +230,15 @@ pub fn plan_of(config: &Arc<Config>, objects: &Objects, settings: &PlanSettings)
 
 /// The first owner of each address, sorted by address; an owner without any of the links asked for answers nowhere ([L2-30]).
 pub fn owners(snapshot: &Snapshot, settings: &PlanSettings) -> Vec<PlannedOwner> {
+    let mut first = Owners::new(snapshot);
+    first.advance(usize::MAX);
     let mut owners: BTreeMap<IpAddr, PlannedOwner> = BTreeMap::new();
     for facts in snapshot.services() {
         for ip in &facts.addresses {
             if owners.contains_key(ip) {
                 continue;
             }
-            let Some((node, links)) = first_owner_of_address(snapshot, *ip) else { continue };
+            let Some((node, links)) = first.first_owner_of_address(*ip) else { continue };
             if !settings.has_link(&node, &links) {
                 continue;
             }
@@ -253,10 +255,8 @@ pub fn owners(snapshot: &Snapshot, settings: &PlanSettings) -> Vec<PlannedOwner>
 
 /// The routes that each node announces, sorted by node, peer and prefix.
 pub fn routes(snapshot: &Snapshot) -> Vec<PlannedRoute> {
-    let mut nodes: Vec<&NodeName> = snapshot.nodes().iter().map(|node| &node.name).collect();
-    nodes.sort();
     let mut routes = Vec::new();
-    for node in nodes {
+    for node in snapshot.nodes().map(|node| &node.name) {
         for (peer, prefixes) in routes_by_peer(snapshot, node) {
             for (prefix, attributes) in prefixes {
                 routes.push(PlannedRoute::new(node, &peer, &prefix.to_string(), &attributes));

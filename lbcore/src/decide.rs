@@ -1,26 +1,40 @@
 //! What one node announces, and why it does not: pure functions of an immutable [`Snapshot`].
 //!
 //! On a segment every eligible node *stands* for a group of addresses and ownership makes one of them active ([OWN-21]); by BGP
-//! each node decides for itself. A decision of one node needs nobody's view but its own ([OWN-22]), so a host that learns of a
-//! change asks [`Snapshot::set_service`] what it affects and [`changes_for`] what to do, at the cost of that Service and its
-//! group.
+//! each node decides for itself. A decision of one node needs nobody's view but its own ([OWN-22]).
+//!
+//! Every change says what it affects, and costs no more than that: a host tells [`Snapshot::set_service`], [`Snapshot::set_node`],
+//! [`Snapshot::set_config`] or [`Snapshot::set_options`] of it and asks [`changes_for`] what to do. [`Snapshot::parts`] cuts a first
+//! decision into pieces. Who comes first in the whole cluster is kept by [`Owners`].
 
+mod affected;
 mod bgp;
+mod changing;
+mod contest;
 mod desired;
 mod facts;
 mod layer2;
+mod layout;
+mod nodes;
 mod options;
+mod owners;
+mod parts;
+mod placed;
 mod plans;
 mod reason;
 mod snapshot;
 
+pub use affected::{Affected, NodeExtent};
 pub use bgp::{RouteRequest, routes_by_peer};
 pub use desired::{Changes, Extent, changes_for, desired_for};
 pub use facts::{EndpointAddress, Endpoints, ServiceFacts, SharingAnnotation, TrafficPolicy, UsableEndpoints};
 pub use layer2::{first_owner, first_owner_of_address};
 pub use options::{DecideOptions, ExcludeLabel, MissingSlices};
+pub use owners::{FirstOwner, Owners, Progress};
+pub use parts::Parts;
+pub use placed::Group;
 pub use reason::{Protocol, Reason, Scope};
-pub use snapshot::{Affected, Group, Snapshot};
+pub use snapshot::Snapshot;
 
 use crate::announce::LinkReach;
 use crate::service::{NodeName, ServiceKey};

@@ -2,10 +2,15 @@
 //!
 //! The order is compatible with that of MetalLB, so that the same node answers for the same address.
 
+mod ballot;
+mod lanes;
+
 use core::cmp::{Ordering, Reverse};
 use std::net::IpAddr;
 
 use sha2::{Digest, Sha256};
+
+pub(crate) use ballot::{Ballot, Voter};
 
 use crate::service::NodeName;
 
@@ -14,7 +19,8 @@ use crate::service::NodeName;
 ///
 /// Source: [L2-3], [L2-4].
 pub fn digest(node: &NodeName, address: IpAddr) -> [u8; 32] {
-    Sha256::digest(format!("{node}#{}", address.to_canonical())).into()
+    let text = address.to_canonical().to_string();
+    Sha256::new().chain_update(node.as_str()).chain_update("#").chain_update(text).finalize().into()
 }
 
 /// The place of a node in the order for one address: the least is the first owner.
@@ -126,6 +132,25 @@ mod tests {
     }
 
     proptest! {
+        // [L2-3], [L2-4]
+        #[test]
+        fn digests_side_by_side_equal_those_one_by_one(
+            names in prop::collection::vec("[a-z0-9.-]{1,64}", 0..100),
+            v4 in any::<u32>(),
+            v6 in any::<u128>(),
+            is_v4 in any::<bool>(),
+        ) {
+            let address = if is_v4 { IpAddr::V4(v4.into()) } else { IpAddr::V6(v6.into()) };
+            let nodes: Vec<NodeName> = names.iter().map(|name| NodeName::new(name.as_str()).unwrap()).collect();
+            let voters: Vec<Voter> = nodes.iter().map(Voter::new).collect();
+            let mut found = vec![0; nodes.len()];
+            let given = nodes.iter().zip(&voters).enumerate().map(|(at, (node, voter))| (at, node, voter));
+            Ballot::new(address).prefixes(given, |at, prefix| found[at] = prefix);
+            let expected: Vec<u64> =
+                nodes.iter().map(|node| u64::from_be_bytes(digest(node, address)[..8].try_into().unwrap())).collect();
+            prop_assert_eq!(found, expected);
+        }
+
         // [L2-4], [L2-6]
         #[test]
         fn the_order_equals_a_naive_sort(scores in prop::collection::btree_map("[a-z]{1,8}", 0_u32..3, 0..12), last in any::<u8>()) {

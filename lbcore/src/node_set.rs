@@ -30,6 +30,22 @@ impl NodeSet {
         }
     }
 
+    /// Takes a node out.
+    pub(crate) fn remove(&mut self, index: usize) {
+        if let Some(bits) = self.0.get_mut(index / 64) {
+            *bits &= !(1 << (index % 64));
+        }
+    }
+
+    /// Puts a node in or takes it out.
+    pub(crate) fn set(&mut self, index: usize, is_in: bool) {
+        if is_in {
+            self.insert(index);
+        } else {
+            self.remove(index);
+        }
+    }
+
     /// Whether the node is in.
     pub(crate) fn contains(&self, index: usize) -> bool {
         self.0.get(index / 64).is_some_and(|bits| bits >> (index % 64) & 1 == 1)

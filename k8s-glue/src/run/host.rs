@@ -88,6 +88,8 @@ struct Host {
     /// What the last pass saw.
     listening: Listening,
     snapshot: Snapshot,
+    /// What has changed in the snapshot and was not announced yet.
+    affected: Affected,
     /// The members that the snapshot knows.
     members: BTreeSet<NodeName>,
     /// The addresses that the snapshot has.
@@ -161,6 +163,7 @@ pub(crate) async fn run(arguments: &RunArgs) -> Result<Outcome, RunError> {
     hub.set_observer(Arc::<Bell>::clone(&bell));
     let mut host = Host {
         snapshot: Snapshot::new(Arc::clone(&input.config), nodes, options()),
+        affected: Affected::default(),
         node: node.clone(),
         labels,
         source,
@@ -289,10 +292,12 @@ impl Host {
         }
     }
 
-    fn rebuild(&mut self) {
+    /// Takes in another input or other members.
+    fn take_circumstances(&mut self) {
         let nodes = self.input.nodes(&self.node, &self.labels, &self.members);
         self.routes.configure(&self.input.config, &nodes, &self.node);
-        self.snapshot = self.snapshot.rebuilt(Arc::clone(&self.input.config), nodes, options());
+        self.affected.extend(self.snapshot.set_config(Arc::clone(&self.input.config)));
+        self.affected.extend(self.snapshot.replace_nodes(nodes));
     }
 }
 
@@ -343,28 +348,26 @@ impl Host {
 
     /// Hands what changed to the announcers.
     async fn announce(&mut self, members: BTreeSet<NodeName>) {
-        let is_rebuilt = self.announced.is_empty();
         if members != self.members {
             self.members = members;
-            self.rebuild();
+            self.take_circumstances();
         }
-        let affected = self.update_snapshot();
+        self.update_snapshot();
+        let affected = std::mem::take(&mut self.affected);
         self.say_withheld(&affected);
-        let extent = if is_rebuilt { Extent::All } else { Extent::Only(&affected) };
-        if let Some(change) = self.announcing.announce(&self.snapshot, extent).await {
+        if let Some(change) = self.announcing.announce(&self.snapshot, Extent::Only(&affected)).await {
             self.routes.receive(&change.full, &self.announced, &self.kernel.holder).await;
         }
     }
 
     /// Brings the snapshot's Services in line with the ledger.
-    fn update_snapshot(&mut self) -> Affected {
-        let mut affected = Affected::default();
+    fn update_snapshot(&mut self) {
         let held: BTreeMap<ServiceKey, Vec<IpAddr>> =
             self.ledger.held().map(|(service, addresses)| (service.clone(), addresses.to_vec())).collect();
         let gone: Vec<ServiceKey> =
             self.snapshot.services().map(|facts| facts.key.clone()).filter(|key| !held.contains_key(key)).collect();
         for service in gone {
-            affected.extend(self.snapshot.remove_service(&service));
+            self.affected.extend(self.snapshot.remove_service(&service));
             self.announced.remove(&service);
         }
         for (service, addresses) in held {
@@ -372,15 +375,17 @@ impl Host {
                 continue;
             }
             if let Some(facts) = self.input.facts(&service, &addresses) {
-                affected.extend(self.snapshot.set_service(facts));
+                self.affected.extend(self.snapshot.set_service(facts));
             }
             self.announced.insert(service, addresses);
         }
-        affected
     }
 
     fn say_withheld(&mut self, affected: &Affected) {
-        for service in &affected.services {
+        let is_own = affected.nodes.contains_key(&self.node);
+        let all = self.snapshot.services().map(|facts| &facts.key).filter(|_| is_own);
+        let services: BTreeSet<ServiceKey> = affected.services.iter().chain(all).cloned().collect();
+        for service in &services {
             let decision = decide(&self.snapshot, service, &self.node);
             let is_routed = matches!(decision.bgp, BgpDecision::Announce(_));
             let reason = match decision.layer2 {

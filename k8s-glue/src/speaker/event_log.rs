@@ -1,6 +1,6 @@
 //! What this node does for Services as log lines with the event keys that users look for ([LOG-4], [EVT-3]).
 
-use lbcore::decide::{BgpDecision, Layer2Decision, Protocol, Snapshot, decide};
+use lbcore::decide::{Affected, BgpDecision, Layer2Decision, Protocol, Snapshot, decide};
 use lbcore::labels::Labels;
 use lbcore::node::Node;
 use lbcore::service::NodeName;
@@ -41,6 +41,18 @@ fn why_not(moved: &Moved, protocol: Protocol, snapshot: &Snapshot, node: &NodeNa
         }
         (Protocol::Layer2, Layer2Decision::Stand(_), _) => "another node answers for it".to_owned(),
         (Protocol::Bgp, _, BgpDecision::Announce(_)) => "no peer is left that it could be announced to".to_owned(),
+    }
+}
+
+/// Says at level debug why Services are not stood for here ([LOG-5]).
+pub(super) fn say_withheld(snapshot: &Snapshot, node: &NodeName, affected: &Affected) {
+    if !tracing::enabled!(tracing::Level::DEBUG) {
+        return;
+    }
+    for service in &affected.services {
+        if let Layer2Decision::Withhold(reason) = decide(snapshot, service, node).layer2 {
+            tracing::debug!(%service, %reason, "not announced on segments by this node");
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! waits.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -15,7 +16,7 @@ use announce_ndp::io::{NdpAnnouncer, NdpConfig};
 use futures_util::future::select_all;
 use kube::Client;
 use lbcore::announce::{Announcer, ReachKind};
-use lbcore::decide::{Layer2Decision, Snapshot, decide, first_owner};
+use lbcore::decide::{Affected, Extent, Snapshot, first_owner};
 use lbcore::ownership::Hub;
 use lbcore::service::{NodeName, ServiceKey};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -30,7 +31,7 @@ use super::event_log::{self, LabelLog};
 use super::keys::{self, KeyRing};
 use super::measures::Measures;
 use super::remarks::{self, Quiet, Voice};
-use super::scene::{ConfigurationLook, OPTIONAL, Scene, Settled};
+use super::scene::{self, ConfigurationLook, Decide, OPTIONAL, OwnNode, Scene, Settled};
 use super::sessions::SessionLog;
 use super::sight::Sight;
 use super::start::Start;
@@ -51,6 +52,8 @@ const HAND_OVER_WITHIN: Duration = Duration::from_millis(1_500);
 const KEY_EVERY: Duration = Duration::from_secs(10);
 /// What is taken from the watches before decisions are made: a burst costs one pass, and none waits long.
 const SEEN_AT_ONCE: usize = 4_096;
+/// Services that are decided before the first of them are announced, when a speaker has just seen all.
+const AT_FIRST: NonZeroUsize = NonZeroUsize::MIN.saturating_add(999);
 
 /// Why the loop woke up.
 enum Wake {
@@ -325,18 +328,35 @@ impl Host {
             self.tell_configuration();
         }
         self.start_on_segments()?;
-        if settled.affected.is_none() {
+        if settled.own_node == OwnNode::Changed || matches!(settled.decide, Decide::All) {
             self.labels.tell(self.scene.own_node());
-            self.configure_bgp();
         }
         self.order = None;
-        let Some(snapshot) = self.scene.snapshot() else { return Ok(()) };
+        let Some(snapshot) = self.scene.snapshot().cloned() else { return Ok(()) };
         self.is_ready.store(true, Ordering::Release);
-        say_withheld(snapshot, &self.start.judging.node, &settled);
-        if let Some(change) = self.announcing.announce(snapshot, settled.extent()).await {
-            self.board.handle_change(&change);
+        match &settled.decide {
+            Decide::Only(affected) => {
+                if settled.concerns_sessions() {
+                    self.configure_bgp();
+                }
+                self.announce(&snapshot, affected).await;
+            }
+            Decide::All => {
+                for part in snapshot.parts(AT_FIRST) {
+                    self.announce(&snapshot, &part).await;
+                }
+                // A peer takes the end of the first routes for the end of all of them (RFC 4724), so sessions begin when all are known.
+                self.configure_bgp();
+            }
         }
         Ok(())
+    }
+
+    async fn announce(&mut self, snapshot: &Snapshot, affected: &Affected) {
+        event_log::say_withheld(snapshot, &self.start.judging.node, affected);
+        if let Some(change) = self.announcing.announce(snapshot, Extent::Only(affected)).await {
+            self.board.handle_change(&change);
+        }
     }
 
     fn configure_bgp(&mut self) {
@@ -456,19 +476,12 @@ impl Host {
             let own = &self.start.judging.node;
             let order = match self.order.take() {
                 Some((known, order)) if known == members => order,
-                _ => among(snapshot, &members, own),
+                _ => scene::among(snapshot, &members, own),
             };
             clerk.tell_failures(world, |service| first_owner(&order, service).is_some_and(|(first, _)| first == *own));
             self.order = Some((members, order));
         }
     }
-}
-
-/// The same view with these members and this node alive.
-fn among(snapshot: &Snapshot, members: &BTreeSet<NodeName>, own: &NodeName) -> Snapshot {
-    let mut options = snapshot.options().clone();
-    options.live_nodes = Some(members.iter().chain([own]).cloned().collect());
-    snapshot.rebuilt(Arc::clone(snapshot.config()), snapshot.nodes().to_vec(), options)
 }
 
 /// Resolves when an announcer reports something.
@@ -477,14 +490,4 @@ async fn reported(readers: &[StatusReader]) {
         return std::future::pending().await;
     }
     select_all(readers.iter().map(|reader| Box::pin(reader.changed()))).await;
-}
-
-/// Says at level debug why Services are not stood for here ([LOG-5]).
-fn say_withheld(snapshot: &Snapshot, node: &NodeName, settled: &Settled) {
-    let Some(affected) = settled.affected.as_ref().filter(|_| tracing::enabled!(tracing::Level::DEBUG)) else { return };
-    for service in &affected.services {
-        if let Layer2Decision::Withhold(reason) = decide(snapshot, service, node).layer2 {
-            tracing::debug!(%service, %reason, "not announced on segments by this node");
-        }
-    }
 }

@@ -1,7 +1,8 @@
 //! What the node decides on: the world of the watches, the part of the configuration that is in force, and the snapshot made of both.
 //!
-//! Pure. Nothing is decided before every object of [`NEEDED`] has been seen once. After that a change of one Service costs that Service,
-//! and a change of another node costs no decision at all: a node's own do not depend on it ([OWN-22]).
+//! Pure. Nothing is decided before every object of [`NEEDED`] has been seen once. After that a change of one Service costs that Service, one
+//! of a pool or an advertisement the Services that it concerns, and one of another node no decision at all: a node's own do not depend on
+//! it ([OWN-22]).
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -9,7 +10,7 @@ use std::sync::Arc;
 
 use lbcore::config::{Config, ObjectRef, Problem, RawConfig, Settings};
 use lbcore::converge::ServiceKind;
-use lbcore::decide::{Affected, DecideOptions, Extent, Snapshot};
+use lbcore::decide::{Affected, DecideOptions, Snapshot};
 use lbcore::labels::Labels;
 use lbcore::node::{NetworkCondition, Node};
 use lbcore::policy::KeptAddress;
@@ -67,17 +68,38 @@ pub(crate) struct Judging {
 /// What a look at everything new came to.
 #[derive(Clone, Debug)]
 pub(crate) struct Settled {
-    /// What has to be decided again; `None` means everything.
-    pub(crate) affected: Option<Affected>,
+    /// What has to be decided again.
+    pub(crate) decide: Decide,
     /// Whether the configuration was looked at; what is wrong with it may differ.
     pub(crate) configuration: ConfigurationLook,
+    /// Whether this node itself has changed.
+    pub(crate) own_node: OwnNode,
 }
 
 impl Settled {
-    /// What has to be decided again.
-    pub(crate) fn extent(&self) -> Extent<'_> {
-        self.affected.as_ref().map_or(Extent::All, Extent::Only)
+    /// Whether what this node does with peers may differ.
+    pub(crate) fn concerns_sessions(&self) -> bool {
+        self.configuration == ConfigurationLook::Changed || self.own_node == OwnNode::Changed
     }
+}
+
+/// What has to be decided again.
+#[derive(Clone, Debug)]
+pub(crate) enum Decide {
+    /// Everything, for the first time.
+    All,
+    /// What changes have affected.
+    Only(Affected),
+}
+
+/// What became of this node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum OwnNode {
+    /// It is as it was.
+    #[default]
+    Same,
+    /// It is new, or its labels or conditions differ.
+    Changed,
 }
 
 /// What became of the configuration.
@@ -95,7 +117,7 @@ pub(crate) enum ConfigurationLook {
 #[derive(Debug, Default)]
 struct Dirty {
     configuration: bool,
-    own_node: bool,
+    own_node: OwnNode,
     services: BTreeSet<ServiceKey>,
 }
 
@@ -141,7 +163,9 @@ impl Scene {
                 Touched::Node(node) => {
                     // Rules between advertisements ask which nodes have both.
                     self.dirty.configuration = true;
-                    self.dirty.own_node |= node == self.judging.node;
+                    if node == self.judging.node {
+                        self.dirty.own_node = OwnNode::Changed;
+                    }
                 }
                 Touched::Service(service) | Touched::Endpoints(service) => {
                     self.dirty.services.insert(service);
@@ -162,26 +186,27 @@ impl Scene {
             let pool = self.world.service(service).and_then(|seen| seen.recorded_pool());
             pool.is_some_and(|pool| self.standing.is_behind(pool)) || self.is_of_freeze(service)
         });
-        let is_first = self.snapshot.is_none();
-        let configuration =
-            if is_first || dirty.configuration { self.look_at_configuration() } else { ConfigurationLook::Untouched };
-        if is_first {
+        let own_node = dirty.own_node;
+        if self.snapshot.is_none() {
+            self.look_at_configuration();
             let services: Vec<ServiceKey> = self.world.services().map(|(service, _)| service.clone()).collect();
             self.put_services(services);
-            return Some(Settled { affected: None, configuration });
+            return Some(Settled { decide: Decide::All, configuration: ConfigurationLook::Changed, own_node });
         }
-        let affected = self.put_services(dirty.services);
-        if dirty.own_node || configuration == ConfigurationLook::Changed {
-            return Some(Settled { affected: None, configuration });
-        }
-        let is_idle = affected.services.is_empty() && affected.addresses.is_empty();
+        let (configuration, mut affected) = if dirty.configuration {
+            self.look_at_configuration()
+        } else {
+            (ConfigurationLook::Untouched, Affected::default())
+        };
+        affected.extend(self.put_services(dirty.services));
+        let is_idle = affected.is_empty() && own_node == OwnNode::Same;
         if is_idle && configuration == ConfigurationLook::Untouched {
             return None;
         }
-        Some(Settled { affected: Some(affected), configuration })
+        Some(Settled { decide: Decide::Only(affected), configuration, own_node })
     }
 
-    fn look_at_configuration(&mut self) -> ConfigurationLook {
+    fn look_at_configuration(&mut self) -> (ConfigurationLook, Affected) {
         let own = self.own_node();
         let (raw, typed) = self.world.raw_config(&CONFIGURATION);
         let mut part = raw.for_node(&own);
@@ -196,20 +221,14 @@ impl Scene {
         }
         self.kept = kept;
         let nodes = self.standing.in_force().nodes.clone();
-        let options = self.judging.options.clone();
-        let (snapshot, look) = match &self.snapshot {
-            None => (Snapshot::new(config, nodes, options), ConfigurationLook::Changed),
-            Some(before) => {
-                let same = *before.config() == config;
-                if same && before.nodes() == nodes {
-                    return ConfigurationLook::Same;
-                }
-                let look = if same { ConfigurationLook::Same } else { ConfigurationLook::Changed };
-                (before.rebuilt(config, nodes, options), look)
-            }
+        let Some(snapshot) = &mut self.snapshot else {
+            self.snapshot = Some(Snapshot::new(config, nodes, self.judging.options.clone()));
+            return (ConfigurationLook::Changed, Affected::default());
         };
-        self.snapshot = Some(snapshot);
-        look
+        let is_same = *snapshot.config() == config;
+        let mut affected = snapshot.set_config(config);
+        affected.extend(snapshot.replace_nodes(nodes));
+        (if is_same { ConfigurationLook::Same } else { ConfigurationLook::Changed }, affected)
     }
 
     /// What the statuses of policies say that freezes keep.
@@ -295,6 +314,15 @@ impl Scene {
     pub(crate) const fn standing(&self) -> &Standing {
         &self.standing
     }
+}
+
+/// The same view with these members and this node alive.
+pub(super) fn among(snapshot: &Snapshot, members: &BTreeSet<NodeName>, own: &NodeName) -> Snapshot {
+    let mut options = snapshot.options().clone();
+    options.live_nodes = Some(members.iter().chain([own]).cloned().collect());
+    let mut order = snapshot.clone();
+    order.set_options(options);
+    order
 }
 
 /// Whether a fault of types concerns this node: peers and BGP advertisements for others were taken out of its part ([CFG-4]).

@@ -1,7 +1,6 @@
 //! BGP: which prefixes a node announces for a Service, and what each peer hears ([ANN-40] to [ANN-49], [ADV-20] to [ADV-34]).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnetwork::IpNetwork;
@@ -9,9 +8,10 @@ use ipnetwork::IpNetwork;
 use super::facts::{Endpoints, TrafficPolicy};
 use super::layer2::gate;
 use super::options::MissingSlices;
+use super::placed::Placed;
 use super::plans::{BgpPlan, Plans};
 use super::reason::Reason;
-use super::snapshot::{Placed, Snapshot};
+use super::snapshot::Snapshot;
 use crate::advertisement::PeerSelection;
 use crate::announce::{RouteAttributes, RoutedPart};
 use crate::family::IpFamily;
@@ -35,11 +35,10 @@ pub struct RouteRequest {
 /// The advertisements by which the node announces the Service.
 fn announced<'a>(placed: &Placed, plans: &'a Plans, node: usize) -> Result<Vec<&'a BgpPlan>, Reason> {
     gate(placed)?;
-    let all = placed.pool_plan(plans).map_or([].as_slice(), |pool| pool.bgp.as_slice());
     if placed.bgp.is_empty() {
         return Err(Reason::NoAdvertisement);
     }
-    let including = |place: &usize| all.get(*place).filter(|plan| plan.nodes.contains(node)).map(AsRef::as_ref);
+    let including = |place: &usize| plans.bgp_plan(*place).filter(|plan| plan.nodes.contains(node)).map(AsRef::as_ref);
     let applying: Vec<&BgpPlan> = placed.bgp.iter().filter_map(including).collect();
     if applying.is_empty() {
         return Err(Reason::NoMatchingAdvertisement);
@@ -58,10 +57,10 @@ fn announced<'a>(placed: &Placed, plans: &'a Plans, node: usize) -> Result<Vec<&
 
 /// [ANN-42]: two advertisements that apply here give one route two values.
 fn check_conflict(placed: &Placed, plans: &Plans, node: usize) -> Result<(), Reason> {
-    let Some(pool) = placed.pool_plan(plans) else { return Ok(()) };
+    let Some(pool) = placed.pool_plan(&plans.layout) else { return Ok(()) };
     for (earlier, later) in &pool.conflicts {
         let applies = |place: &usize| {
-            let plan = pool.bgp.get(*place).filter(|plan| plan.nodes.contains(node))?;
+            let plan = plans.bgp_plan(*place).filter(|plan| plan.nodes.contains(node))?;
             placed.bgp.contains(place).then_some(&plan.advertisement.name)
         };
         if let (Some(one), Some(other)) = (applies(earlier), applies(later)) {
@@ -149,7 +148,7 @@ impl MergedRoute {
     pub(super) fn into_routed_parts(self, plans: &Plans) -> Arc<[RoutedPart]> {
         let mut parts: Vec<(RouteAttributes, Vec<Arc<str>>)> = Vec::new();
         for (place, attributes) in self.into_parts() {
-            let Some((peer, _)) = plans.peers.get(place) else { continue };
+            let Some(peer) = plans.peers.get(place).map(|plan| &plan.peer) else { continue };
             match parts.iter_mut().find(|(known, _)| *known == attributes) {
                 Some((_, peers)) => peers.push(Arc::clone(&peer.name)),
                 None => parts.push((attributes, vec![Arc::clone(&peer.name)])),
@@ -162,8 +161,8 @@ impl MergedRoute {
 
 /// The peers that the node has a session with, with their places.
 fn sessions(plans: &Plans, node: usize) -> Vec<(usize, &Peer)> {
-    let peers = plans.peers.iter().enumerate().filter(|(_, (_, nodes))| nodes.contains(node));
-    peers.map(|(place, (peer, _))| (place, peer.as_ref())).collect()
+    let peers = plans.peers.iter().enumerate().filter(|(_, plan)| plan.nodes.contains(node));
+    peers.map(|(place, plan)| (place, plan.peer.as_ref())).collect()
 }
 
 /// Every prefix that the node announces to somebody.
@@ -204,14 +203,6 @@ pub(super) fn route_of(snapshot: &Snapshot, node: usize, prefix: IpNetwork) -> O
     (!route.services.is_empty()).then_some(route)
 }
 
-/// The prefixes that stand for an address in any advertisement of its pool, whether or not one applies.
-pub(super) fn prefixes_of(snapshot: &Snapshot, address: IpAddr) -> BTreeSet<IpNetwork> {
-    let plans = &snapshot.plans;
-    let pool = plans.pool_of_all(&[address]).and_then(|pool| plans.pools.get(pool));
-    let advertisements = pool.into_iter().flat_map(|pool| pool.bgp.iter());
-    advertisements.map(|plan| plan.advertisement.prefix_of(address)).collect()
-}
-
 /// What each peer that the node has a session with hears: prefixes with what goes with them. A peer that hears nothing is there
 /// with no prefix; one without a session is not there. Local preference stands on internal sessions alone, prepending on
 /// external ones ([FRR-8], [D162-1]).
@@ -227,7 +218,7 @@ pub fn routes_by_peer(
         sessions(plans, node).iter().map(|(_, peer)| (Arc::clone(&peer.name), BTreeMap::new())).collect();
     for (prefix, route) in all_routes(snapshot, node) {
         for (place, attributes) in route.into_parts() {
-            let routes = plans.peers.get(place).and_then(|(peer, _)| heard.get_mut(&peer.name));
+            let routes = plans.peers.get(place).and_then(|plan| heard.get_mut(&plan.peer.name));
             if let Some(routes) = routes {
                 routes.insert(prefix, attributes);
             }

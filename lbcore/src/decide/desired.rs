@@ -5,19 +5,20 @@ use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 
+use super::affected::{Affected, NodeExtent};
 use super::bgp::{self, MergedRoute};
 use super::layer2::{GroupView, eligible};
 use super::reason::Scope;
-use super::snapshot::{Affected, Snapshot};
+use super::snapshot::Snapshot;
 use crate::announce::{Announcement, AnnouncementKey, DesiredSet, LinkReach, Reach, ReachKind, RoutedReach, Standing};
 use crate::service::{NodeName, ServiceKey};
 
 /// How much is looked at again.
 #[derive(Clone, Copy, Debug)]
 pub enum Extent<'a> {
-    /// Everything: after another configuration, or a change of the node itself.
+    /// Everything.
     All,
-    /// What a change of Services affects.
+    /// What a change affects.
     Only(&'a Affected),
 }
 
@@ -50,14 +51,27 @@ pub fn desired_for(snapshot: &Snapshot, node: &NodeName) -> Vec<Announcement> {
 /// A link announcement that the node may not make any more while another node may stays, as [`Standing::Leaving`], so that an
 /// owner goes on until a successor has claimed; where nobody may, it is removed at once ([OWN-24]).
 pub fn changes_for(snapshot: &Snapshot, node: &NodeName, previous: &DesiredSet, extent: Extent<'_>) -> Changes {
+    let everything = || {
+        let desired = all_of(snapshot, node);
+        let mut keys: BTreeSet<AnnouncementKey> = desired.keys().copied().collect();
+        keys.extend(previous.iter().map(|announcement| announcement.key()));
+        (keys, desired)
+    };
     let (keys, mut desired) = match extent {
-        Extent::All => {
-            let desired = all_of(snapshot, node);
-            let mut keys: BTreeSet<AnnouncementKey> = desired.keys().copied().collect();
-            keys.extend(previous.iter().map(|announcement| announcement.key()));
-            (keys, desired)
-        }
-        Extent::Only(affected) => some_of(snapshot, node, affected),
+        Extent::All => everything(),
+        Extent::Only(affected) => match affected.nodes.get(node) {
+            None => some_of(snapshot, node, affected),
+            Some(NodeExtent::Everything) => everything(),
+            Some(NodeExtent::Pools(pools)) => {
+                let mut more = affected.clone();
+                for service in snapshot.services_in(pools, &[&snapshot.plans.layout]) {
+                    if !more.services.contains(&service) {
+                        snapshot.add_reach(&service, &mut more);
+                    }
+                }
+                some_of(snapshot, node, &more)
+            }
+        },
     };
     let mut changes = Changes::default();
     for key in keys {
@@ -76,8 +90,8 @@ pub fn changes_for(snapshot: &Snapshot, node: &NodeName, previous: &DesiredSet, 
 fn all_of(snapshot: &Snapshot, node: &NodeName) -> Announcements {
     let mut announcements = Announcements::new();
     let Some(index) = snapshot.plans.node_index(node) else { return announcements };
-    for group in snapshot.groups() {
-        add_group(snapshot, index, GroupView::new(snapshot, group), &mut announcements);
+    for (_, members) in snapshot.walk(None) {
+        add_group(snapshot, index, GroupView::new(&members), &mut announcements);
     }
     for (prefix, route) in bgp::all_routes(snapshot, index) {
         add_route(snapshot, prefix, route, &mut announcements);
@@ -89,8 +103,8 @@ fn all_of(snapshot: &Snapshot, node: &NodeName) -> Announcements {
 fn some_of(snapshot: &Snapshot, node: &NodeName, affected: &Affected) -> (BTreeSet<AnnouncementKey>, Announcements) {
     let mut keys: BTreeSet<AnnouncementKey> =
         affected.addresses.iter().map(|address| AnnouncementKey::link(*address)).collect();
-    let prefixes: BTreeSet<IpNetwork> =
-        affected.addresses.iter().flat_map(|address| bgp::prefixes_of(snapshot, *address)).collect();
+    let mut prefixes = affected.prefixes.clone();
+    prefixes.extend(affected.addresses.iter().flat_map(|address| snapshot.plans.prefixes_of(*address)));
     keys.extend(prefixes.iter().map(|prefix| AnnouncementKey { prefix: *prefix, kind: ReachKind::Routed }));
     let mut announcements = Announcements::new();
     let Some(index) = snapshot.plans.node_index(node) else { return (keys, announcements) };
@@ -100,7 +114,8 @@ fn some_of(snapshot: &Snapshot, node: &NodeName, affected: &Affected) -> (BTreeS
             continue;
         }
         let view = GroupView::of(snapshot, service);
-        done.extend(view.iter().flat_map(|view| view.group.services.iter().cloned()));
+        let members = view.iter().flat_map(|view| view.members.iter()).filter(|member| member.facts.key != *service);
+        done.extend(members.map(|member| member.facts.key.clone()));
         add_group(snapshot, index, view, &mut announcements);
     }
     for prefix in prefixes {
@@ -114,13 +129,13 @@ fn some_of(snapshot: &Snapshot, node: &NodeName, affected: &Affected) -> (BTreeS
 fn add_group(snapshot: &Snapshot, node: usize, view: Option<GroupView<'_>>, announcements: &mut Announcements) {
     let plans = &snapshot.plans;
     let Some(view) = view.filter(|view| view.eligible(plans, node).is_ok()) else { return };
-    for address in &view.group.addresses {
-        let Some(links) = view.links(plans, node, *address) else { continue };
-        let holders = view.members.iter().filter(|member| member.facts.addresses.contains(address));
+    for address in view.addresses() {
+        let Some(links) = view.links(plans, node, address) else { continue };
+        let holders = view.members.iter().filter(|member| member.facts.addresses.contains(&address));
         let announced = holders.filter(|member| eligible(member, plans, node).is_ok());
         let services = announced.map(|member| member.facts.key.clone()).collect();
         let reach = Reach::Link(view.reach(plans, node, links));
-        let announcement = Announcement { services, prefix: IpNetwork::from(*address), reach };
+        let announcement = Announcement { services, prefix: IpNetwork::from(address), reach };
         announcements.insert(announcement.key(), announcement);
     }
 }

@@ -5,19 +5,21 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::contest::{self, Best};
 use super::facts::{Endpoints, TrafficPolicy};
 use super::options::MissingSlices;
+use super::placed::Placed;
 use super::plans::Plans;
 use super::reason::{Reason, Scope};
-use super::snapshot::{Group, Placed, Snapshot, precedence};
-use crate::announce::{LinkReach, Standing};
-use crate::election;
+use super::snapshot::{Snapshot, lead};
+use crate::announce::{GroupKey, LinkReach, Standing};
 use crate::link::LinkSelection;
 use crate::node::NetworkCondition;
+use crate::node_set::NodeSet;
 use crate::service::{NodeName, ServiceKey};
 
 /// The gate that both protocols share ([ANN-4] to [ANN-6]).
-pub(super) const fn gate(placed: &Placed) -> Result<(), Reason> {
+pub(super) fn gate(placed: &Placed) -> Result<(), Reason> {
     if placed.facts.addresses.is_empty() {
         return Err(Reason::NoIpAllocated);
     }
@@ -76,9 +78,21 @@ fn unfit(plans: &Plans, node: usize) -> Reason {
     }
 }
 
+/// Whether the node may answer for all Services of a group: a candidate must be eligible for every one that is announced at all
+/// ([OWN-22]).
+fn eligible_for_all<'a>(members: &[&'a Placed], plans: &Plans, node: usize) -> Result<(), (&'a Placed, Reason)> {
+    for member in members {
+        match eligible(member, plans, node) {
+            Err(reason) if reason.scope() == Scope::ThisNode => return Err((member, reason)),
+            Ok(()) | Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
 /// A group with its members at hand.
 pub(super) struct GroupView<'a> {
-    pub(super) group: Group,
+    pub(super) key: GroupKey,
     /// In the order of their keys.
     pub(super) members: Vec<&'a Placed>,
     /// The member that gives the group its key and its score.
@@ -87,29 +101,39 @@ pub(super) struct GroupView<'a> {
 
 impl<'a> GroupView<'a> {
     pub(super) fn of(snapshot: &'a Snapshot, service: &ServiceKey) -> Option<Self> {
-        Self::new(snapshot, snapshot.group_of(service)?)
+        Self::new(&snapshot.members(service))
     }
 
-    pub(super) fn new(snapshot: &'a Snapshot, group: Group) -> Option<Self> {
-        let members: Vec<&Placed> = group.services.iter().filter_map(|key| snapshot.placed(key)).collect();
-        let lead = members.iter().copied().min_by_key(|member| precedence(member))?;
-        Some(Self { group, members, lead })
+    /// `None` for a group without members.
+    pub(super) fn new(members: &[&'a Arc<Placed>]) -> Option<Self> {
+        let lead: &'a Placed = lead(members.iter().copied())?;
+        let key = GroupKey(*lead.facts.addresses.first()?);
+        Some(Self { key, members: members.iter().map(|member| -> &'a Placed { member }).collect(), lead })
     }
 
-    /// A candidate must be eligible for every Service of the group that is announced at all ([OWN-22]).
+    /// The addresses of the group, ascending.
+    pub(super) fn addresses(&self) -> Vec<IpAddr> {
+        let mut addresses: Vec<IpAddr> =
+            self.members.iter().flat_map(|member| member.facts.addresses.iter().copied()).collect();
+        addresses.sort_unstable();
+        addresses.dedup();
+        addresses
+    }
+
+    /// Whether the node may answer for the whole group ([OWN-22]).
     pub(super) fn eligible(&self, plans: &Plans, node: usize) -> Result<(), (&'a Placed, Reason)> {
-        for member in &self.members {
-            match eligible(member, plans, node) {
-                Err(reason) if reason.scope() == Scope::ThisNode => return Err((member, reason)),
-                Ok(()) | Err(_) => {}
-            }
-        }
-        Ok(())
+        eligible_for_all(&self.members, plans, node)
     }
 
     /// The node's score: the sum over the advertisements that cover the lead ([L2-6]).
     pub(super) fn score(&self, plans: &Plans, node: usize) -> u32 {
-        self.lead.l2_plans(plans).fold(0, |sum, plan| sum.saturating_add(plan.score(node)))
+        score(self.lead, plans, node)
+    }
+
+    /// The best two of the nodes that may answer for it.
+    pub(super) fn best(&self, plans: &Plans) -> Best {
+        let nodes = electorate(self.members.iter().copied(), plans);
+        contest::of_electorate(&nodes, self.lead, self.key, plans)
     }
 
     /// The links on which the node would answer for an address of the group: the union over its Services ([L2-101]) and over
@@ -122,8 +146,8 @@ impl<'a> GroupView<'a> {
     /// How the node stands for an address of the group, where it is eligible.
     pub(super) fn reach(&self, plans: &Plans, node: usize, links: LinkSelection) -> LinkReach {
         LinkReach {
-            group: self.group.key,
-            election_key: self.group.key.0,
+            group: self.key,
+            election_key: self.key.0,
             score: self.score(plans, node),
             links,
             standing: Standing::Eligible,
@@ -164,40 +188,89 @@ pub(super) fn decide(snapshot: &Snapshot, placed: &Placed, node: &NodeName) -> R
     Ok(view.reach(plans, node, links(placed, plans, node)))
 }
 
+/// The score of a node for the group that this member leads ([L2-6]).
+pub(super) fn score(lead: &Placed, plans: &Plans, node: usize) -> u32 {
+    lead.l2_plans(plans).fold(0, |sum, plan| sum.saturating_add(plan.score(node)))
+}
+
+/// The nodes that may answer for the whole group: none where no Service of it is announced on a segment.
+pub(super) fn electorate<'a>(members: impl IntoIterator<Item = &'a Placed>, plans: &Plans) -> NodeSet {
+    let mut nodes: Option<NodeSet> = None;
+    for member in members {
+        if announced_somewhere(member, plans).is_err() {
+            continue;
+        }
+        let nodes = nodes.get_or_insert_with(|| plans.candidates.clone());
+        let mut plans_of = member.l2_plans(plans);
+        match (plans_of.next(), plans_of.next()) {
+            (Some(only), None) => nodes.restrict(&only.nodes),
+            (first, second) => {
+                let mut included = NodeSet::default();
+                first.into_iter().chain(second).chain(plans_of).for_each(|plan| included.unite(&plan.nodes));
+                nodes.restrict(&included);
+            }
+        }
+        if member.facts.policy == TrafficPolicy::Local
+            && let Endpoints::Counted { per_node, .. } = &member.facts.endpoints
+        {
+            let mut local = NodeSet::default();
+            let usable = per_node.iter().filter(|(_, endpoints)| endpoints.all > 0);
+            usable.filter_map(|(name, _)| plans.node_index(name)).for_each(|node| local.insert(node));
+            nodes.restrict(&local);
+        }
+    }
+    nodes.unwrap_or_default()
+}
+
+/// Whether the node is in the [`electorate`].
+pub(super) fn is_elector<'a>(members: impl IntoIterator<Item = &'a Placed>, plans: &Plans, node: usize) -> bool {
+    let mut is_announced = false;
+    for member in members {
+        match eligible(member, plans, node) {
+            Ok(()) => is_announced = true,
+            Err(reason) if reason.scope() == Scope::ThisNode => return false,
+            Err(_) => {}
+        }
+    }
+    is_announced
+}
+
 /// The node that comes first in the election order among those eligible for the whole group, and the links on which it would
-/// answer for the Service's addresses ([L2-4], [OWN-21]). `None` where the Service is announced nowhere.
+/// answer for the Service's addresses ([L2-4], [OWN-21]). `None` where the Service is announced nowhere. Costs a digest for each
+/// node that may answer; [`Owners`](super::Owners) keeps the outcome for all Services.
 ///
 /// Source: [L2-4].
 pub fn first_owner(snapshot: &Snapshot, service: &ServiceKey) -> Option<(NodeName, LinkSelection)> {
-    let plans = &snapshot.plans;
-    let placed = snapshot.placed(service)?;
-    announced_somewhere(placed, plans).ok()?;
-    let view = GroupView::of(snapshot, service)?;
-    let (node, index) = first_of(&view, plans)?;
-    Some((node, links(placed, plans, index)))
+    owner_of(snapshot, service, |view| view.best(&snapshot.plans).first())
 }
 
 /// The first owner of an address, with the union of the links of all Services that hold it ([L2-101]).
 pub fn first_owner_of_address(snapshot: &Snapshot, address: IpAddr) -> Option<(NodeName, LinkSelection)> {
+    owner_of_address(snapshot, address, |view| view.best(&snapshot.plans).first())
+}
+
+/// [`first_owner`], where the first of a group is known.
+pub(super) fn owner_of(
+    snapshot: &Snapshot,
+    service: &ServiceKey,
+    first: impl FnOnce(&GroupView<'_>) -> Option<usize>,
+) -> Option<(NodeName, LinkSelection)> {
+    let plans = &snapshot.plans;
+    let placed = snapshot.placed(service)?;
+    announced_somewhere(placed, plans).ok()?;
+    let node = first(&GroupView::of(snapshot, service)?)?;
+    Some((plans.nodes.get(node)?.name.clone(), links(placed, plans, node)))
+}
+
+/// [`first_owner_of_address`], where the first of a group is known.
+pub(super) fn owner_of_address(
+    snapshot: &Snapshot,
+    address: IpAddr,
+    first: impl FnOnce(&GroupView<'_>) -> Option<usize>,
+) -> Option<(NodeName, LinkSelection)> {
     let plans = &snapshot.plans;
     let holder = snapshot.placed_at(address).find(|placed| announced_somewhere(placed, plans).is_ok())?;
     let view = GroupView::of(snapshot, &holder.facts.key)?;
-    let (node, index) = first_of(&view, plans)?;
-    Some((node, view.links(plans, index, address)?))
-}
-
-fn first_of(view: &GroupView<'_>, plans: &Plans) -> Option<(NodeName, usize)> {
-    let mut nodes = plans.candidates.clone();
-    for member in &view.members {
-        if announced_somewhere(member, plans).is_ok() {
-            let mut included = crate::node_set::NodeSet::default();
-            member.l2_plans(plans).for_each(|plan| included.unite(&plan.nodes));
-            nodes.restrict(&included);
-        }
-    }
-    let standing = nodes.iter().filter(|node| view.eligible(plans, *node).is_ok());
-    let candidates = standing.filter_map(|node| Some((plans.nodes.get(node)?.name.clone(), view.score(plans, node))));
-    let first = election::first(view.group.key.0, candidates)?;
-    let index = plans.node_index(&first)?;
-    Some((first, index))
+    let node = first(&view)?;
+    Some((plans.nodes.get(node)?.name.clone(), view.links(plans, node, address)?))
 }

@@ -1,99 +1,33 @@
-//! The immutable view that decisions are made from, and the groups of addresses in it ([OWN-20]).
+//! The immutable view that decisions are made from: what holds for nodes and configuration, the Services, and who holds which address.
 
-use core::cmp::Reverse;
-use std::collections::BTreeSet;
+use core::ops::Bound;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnetwork::IpNetwork;
 
 use super::DecideOptions;
+use super::affected::Affected;
 use super::facts::ServiceFacts;
-use super::plans::{BgpPlan, L2Plan, Plans, PoolPlan};
+use super::placed::{Group, Placed, precedence};
+use super::plans::Plans;
 use crate::announce::GroupKey;
 use crate::config::Config;
 use crate::hash::HashSet;
 use crate::node::Node;
+use crate::range::AddressRange;
 use crate::service::ServiceKey;
 
-/// A Service with what follows from the configuration for it: its pool, and the advertisements that cover it.
-#[derive(Debug)]
-pub(super) struct Placed {
-    pub(super) facts: ServiceFacts,
-    /// Place of the one pool that has all its addresses ([ANN-6]).
-    pub(super) pool: Option<usize>,
-    /// Places of the pool's L2 advertisements that cover the Service.
-    l2: Vec<usize>,
-    /// Places of the pool's BGP advertisements that cover the Service.
-    pub(super) bgp: Vec<usize>,
-}
-
-impl Placed {
-    fn new(facts: ServiceFacts, plans: &Plans) -> Self {
-        let pool = plans.pool_of_all(&facts.addresses);
-        let (mut l2, mut bgp) = (Vec::new(), Vec::new());
-        if let Some(plan) = pool.and_then(|pool| plans.pools.get(pool)) {
-            let covering = |(place, plan): (usize, &Arc<L2Plan>)| {
-                plan.advertisement.covers_service(&facts.labels).then_some(place)
-            };
-            l2 = plan.l2.iter().enumerate().filter_map(covering).collect();
-            let covering = |(place, plan): (usize, &Arc<BgpPlan>)| {
-                plan.advertisement.covers_service(&facts.labels).then_some(place)
-            };
-            bgp = plan.bgp.iter().enumerate().filter_map(covering).collect();
-        }
-        Self { facts, pool, l2, bgp }
-    }
-
-    /// The pool that has all its addresses.
-    pub(super) fn pool_plan<'a>(&self, plans: &'a Plans) -> Option<&'a PoolPlan> {
-        plans.pools.get(self.pool?)
-    }
-
-    /// The L2 advertisements that cover the Service.
-    pub(super) fn l2_plans<'a>(&'a self, plans: &'a Plans) -> impl Iterator<Item = &'a L2Plan> {
-        let pool = self.pool_plan(plans);
-        self.l2.iter().filter_map(move |place| pool?.l2.get(*place).map(AsRef::as_ref))
-    }
-}
-
-/// Addresses that one node answers for together, and the Services that tie them ([OWN-20]).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Group {
-    /// The first address of the Service with the most addresses, then by name; among the Services whose addresses are in a pool
-    /// where there are such.
-    pub key: GroupKey,
-    /// All addresses; at least one.
-    pub addresses: BTreeSet<IpAddr>,
-    /// All Services; at least one.
-    pub services: BTreeSet<ServiceKey>,
-}
-
-/// What a change of one Service can have an effect on.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Affected {
-    /// The Services to decide again, the changed one included.
-    pub services: BTreeSet<ServiceKey>,
-    /// The addresses whose announcements may differ, also those given up.
-    pub addresses: BTreeSet<IpAddr>,
-}
-
-impl Affected {
-    /// Takes in another.
-    pub fn extend(&mut self, other: Self) {
-        self.services.extend(other.services);
-        self.addresses.extend(other.addresses);
-    }
-}
-
 type Services = rpds::RedBlackTreeMapSync<ServiceKey, Arc<Placed>>;
-type Holders = rpds::RedBlackTreeMapSync<IpAddr, Arc<BTreeSet<ServiceKey>>>;
+/// The Services that hold an address, in the order of their keys; at least one.
+type Holders = rpds::RedBlackTreeMapSync<IpAddr, Arc<[ServiceKey]>>;
 
 /// Configuration, nodes and Services at one moment. A copy is cheap and shares what is not changed in it.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     pub(super) plans: Arc<Plans>,
-    services: Services,
+    pub(super) services: Services,
     holders: Holders,
 }
 
@@ -104,14 +38,15 @@ impl Snapshot {
         Self { plans, services: Services::new_sync(), holders: Holders::new_sync() }
     }
 
-    /// The same Services under another configuration, other nodes or other options. Costs all Services; what a change of nodes
-    /// means for this node's own decisions is only seen in its own [`Node`].
+    /// The same Services under another configuration, other nodes or other options, worked out from nothing. Costs all Services;
+    /// [`set_config`](Self::set_config), [`set_node`](Self::set_node), [`remove_node`](Self::remove_node) and
+    /// [`set_options`](Self::set_options) lead to the same at the cost of what they change.
     #[must_use]
     pub fn rebuilt(&self, config: Arc<Config>, nodes: Vec<Node>, options: DecideOptions) -> Self {
         let plans = Arc::new(Plans::new(config, nodes, options));
         let mut services = Services::new_sync();
         for (key, placed) in &self.services {
-            services.insert_mut(key.clone(), Arc::new(Placed::new(placed.facts.clone(), &plans)));
+            services.insert_mut(key.clone(), Arc::new(Placed::new(Arc::clone(&placed.facts), &plans)));
         }
         Self { plans, services, holders: self.holders.clone() }
     }
@@ -124,12 +59,14 @@ impl Snapshot {
         let key = facts.key.clone();
         let mut affected = self.take_out(&key);
         for address in &facts.addresses {
-            let mut holders = self.holders.get(address).cloned().unwrap_or_default();
-            Arc::make_mut(&mut holders).insert(key.clone());
-            self.holders.insert_mut(*address, holders);
+            let mut holders: Vec<ServiceKey> = self.holders.get(address).map_or_else(Vec::new, |known| known.to_vec());
+            if let Err(place) = holders.binary_search(&key) {
+                holders.insert(place, key.clone());
+                self.holders.insert_mut(*address, holders.into());
+            }
         }
-        self.services.insert_mut(key.clone(), Arc::new(Placed::new(facts, &self.plans)));
-        affected.extend(self.reach_of(&key));
+        self.services.insert_mut(key.clone(), Arc::new(Placed::new(Arc::new(facts), &self.plans)));
+        self.add_reach(&key, &mut affected);
         affected
     }
 
@@ -139,31 +76,36 @@ impl Snapshot {
     }
 
     fn take_out(&mut self, key: &ServiceKey) -> Affected {
-        let affected = self.reach_of(key);
+        let mut affected = Affected::default();
+        self.add_reach(key, &mut affected);
         let Some(placed) = self.services.get(key).cloned() else { return affected };
         for address in &placed.facts.addresses {
-            let Some(mut holders) = self.holders.get(address).cloned() else { continue };
-            Arc::make_mut(&mut holders).remove(key);
-            if holders.is_empty() {
+            let Some(holders) = self.holders.get(address) else { continue };
+            let rest: Vec<ServiceKey> = holders.iter().filter(|holder| *holder != key).cloned().collect();
+            if rest.is_empty() {
                 self.holders.remove_mut(address);
             } else {
-                self.holders.insert_mut(*address, holders);
+                self.holders.insert_mut(*address, rest.into());
             }
         }
         self.services.remove_mut(key);
         affected
     }
 
-    fn reach_of(&self, key: &ServiceKey) -> Affected {
-        match self.group_of(key) {
-            Some(group) => Affected { services: group.services, addresses: group.addresses },
-            None => Affected { services: BTreeSet::from([key.clone()]), addresses: BTreeSet::new() },
+    /// Adds the Service and all that is in one group with it.
+    pub(super) fn add_reach(&self, key: &ServiceKey, affected: &mut Affected) {
+        affected.services.insert(key.clone());
+        for member in self.members(key) {
+            affected.addresses.extend(&member.facts.addresses);
+            if member.facts.key != *key {
+                affected.services.insert(member.facts.key.clone());
+            }
         }
     }
 
     /// The configuration.
     pub fn config(&self) -> &Arc<Config> {
-        &self.plans.config
+        &self.plans.layout.config
     }
 
     /// The options.
@@ -172,58 +114,79 @@ impl Snapshot {
     }
 
     /// The nodes in the order of their names.
-    pub fn nodes(&self) -> &[Node] {
-        &self.plans.nodes
+    pub fn nodes(&self) -> impl Iterator<Item = &Node> {
+        self.plans.nodes.iter()
     }
 
     /// A Service.
     pub fn service(&self, key: &ServiceKey) -> Option<&ServiceFacts> {
-        self.services.get(key).map(|placed| &placed.facts)
+        self.placed(key).map(|placed| &*placed.facts)
     }
 
     /// The Services in the order of their keys.
     pub fn services(&self) -> impl Iterator<Item = &ServiceFacts> {
-        self.services.values().map(|placed| &placed.facts)
+        self.all_placed().map(|placed| &*placed.facts)
     }
 
     /// The Services that hold an address, in the order of their keys.
     pub fn services_at(&self, address: IpAddr) -> impl Iterator<Item = &ServiceFacts> {
-        self.placed_at(address).map(|placed| &placed.facts)
+        self.placed_at(address).map(|placed| &*placed.facts)
     }
 
     /// The group of a Service; `None` where it is not there or has no address.
     pub fn group_of(&self, key: &ServiceKey) -> Option<Group> {
-        let start = self.services.get(key).filter(|placed| !placed.facts.addresses.is_empty())?;
-        let mut services = BTreeSet::from([key.clone()]);
-        let mut addresses = BTreeSet::new();
-        let mut open: Vec<&Placed> = vec![start];
-        let mut lead: &Placed = start;
-        while let Some(placed) = open.pop() {
-            lead = if precedence(placed) < precedence(lead) { placed } else { lead };
-            for address in placed.facts.addresses.iter().filter(|address| addresses.insert(**address)) {
-                let holders = self.placed_at(*address);
-                open.extend(holders.filter(|holder| services.insert(holder.facts.key.clone())));
-            }
-        }
-        let key = GroupKey(*lead.facts.addresses.first()?);
-        Some(Group { key, addresses, services })
+        group(&self.members(key))
     }
 
     /// All groups, in the order of their first Service ([OWN-20]).
     pub fn groups(&self) -> Vec<Group> {
-        let mut seen: HashSet<&ServiceKey> = HashSet::default();
-        let mut groups = Vec::new();
-        for key in self.services.keys() {
-            if seen.contains(key) {
-                continue;
-            }
-            if let Some(group) = self.group_of(key) {
-                let members = group.services.iter().filter_map(|member| self.services.get_key_value(member));
-                seen.extend(members.map(|(member, _)| member));
-                groups.push(group);
+        self.walk(None).filter_map(|(_, members)| group(&members)).collect()
+    }
+
+    /// The Services in one group with this one, itself included, in the order of their keys; none where it is not there or has no
+    /// address.
+    pub(super) fn members(&self, key: &ServiceKey) -> Vec<&Arc<Placed>> {
+        let Some(start) = self.services.get(key).filter(|placed| !placed.facts.addresses.is_empty()) else {
+            return Vec::new();
+        };
+        let is_alone = |address| self.holders.get(address).is_none_or(|holders| holders.len() == 1);
+        if start.facts.addresses.iter().all(is_alone) {
+            return vec![start];
+        }
+        let mut members: BTreeMap<&ServiceKey, &Arc<Placed>> = BTreeMap::from([(&start.facts.key, start)]);
+        let mut addresses = BTreeSet::new();
+        let mut open = vec![start];
+        while let Some(placed) = open.pop() {
+            for address in placed.facts.addresses.iter().filter(|address| addresses.insert(**address)) {
+                let holders = self.holders.get(address).into_iter().flat_map(|holders| holders.iter());
+                for holder in holders.filter_map(|holder| self.services.get(holder)) {
+                    if members.insert(&holder.facts.key, holder).is_none() {
+                        open.push(holder);
+                    }
+                }
             }
         }
-        groups
+        members.into_values().collect()
+    }
+
+    /// The Services after one, or all of them, in the order of their keys, with the members of the group of which each is the first;
+    /// none where it is not the first of a group.
+    pub(super) fn walk(&self, after: Option<&ServiceKey>) -> impl Iterator<Item = (&ServiceKey, Vec<&Arc<Placed>>)> {
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut seen: HashSet<&ServiceKey> = HashSet::default();
+        self.services.range::<ServiceKey, _>((start, Bound::Unbounded)).map(move |(key, _)| {
+            if !seen.is_empty() && seen.contains(key) {
+                return (key, Vec::new());
+            }
+            let mut members = self.members(key);
+            if members.len() > 1 {
+                seen.extend(members.iter().map(|member| &member.facts.key));
+                if members.first().is_some_and(|first| first.facts.key != *key) {
+                    members.clear();
+                }
+            }
+            (key, members)
+        })
     }
 
     pub(super) fn placed(&self, key: &ServiceKey) -> Option<&Placed> {
@@ -241,12 +204,22 @@ impl Snapshot {
 
     /// The addresses within a prefix that Services hold, ascending.
     pub(super) fn addresses_in(&self, prefix: IpNetwork) -> impl Iterator<Item = IpAddr> {
-        let range = crate::range::AddressRange::from(prefix);
-        self.holders.range(range.first()..=range.last()).map(|(address, _)| *address)
+        self.holders_in(AddressRange::from(prefix)).map(|(address, _)| address)
+    }
+
+    /// The addresses of a range that Services hold, ascending, with these Services.
+    pub(super) fn holders_in(&self, range: AddressRange) -> impl Iterator<Item = (IpAddr, &[ServiceKey])> {
+        self.holders.range(range.first()..=range.last()).map(|(address, holders)| (*address, holders.as_ref()))
     }
 }
 
-/// What makes a Service give its name to a group, least first: an address in a pool, more addresses, the name.
-pub(super) fn precedence(placed: &Placed) -> (bool, Reverse<usize>, &ServiceKey) {
-    (placed.pool.is_none(), Reverse(placed.facts.addresses.len()), &placed.facts.key)
+/// The member that gives a group its key and its score.
+pub(super) fn lead<'a>(members: impl IntoIterator<Item = &'a Arc<Placed>>) -> Option<&'a Arc<Placed>> {
+    members.into_iter().min_by_key(|member| precedence(member))
+}
+
+fn group(members: &[&Arc<Placed>]) -> Option<Group> {
+    let key = GroupKey(*lead(members.iter().copied())?.facts.addresses.first()?);
+    let addresses = members.iter().flat_map(|member| member.facts.addresses.iter().copied()).collect();
+    Some(Group { key, addresses, services: members.iter().map(|member| member.facts.key.clone()).collect() })
 }

@@ -16,6 +16,8 @@ use crate::labels::Labels;
 use crate::link::LinkSelection;
 use crate::node::{EXCLUDE_LABEL, NetworkCondition, Node};
 
+mod incremental;
+
 fn raw<T>(name: &str, spec: T) -> Raw<T> {
     let object = ObjectRef { kind: "Any".into(), namespace: None, name: name.into(), origin: Origin(0) };
     Raw { object, labels: Labels::new(), spec }
@@ -406,7 +408,7 @@ fn a_node_leaves_what_others_may_announce_and_drops_what_nobody_may() {
 fn an_excluded_node_leaves_everything() {
     let snapshot = look(&world(), [service("web", &["192.168.10.1"], &["node1"])]);
     let start = apply(&DesiredSet::new(), changes_for(&snapshot, &name("node1"), &DesiredSet::new(), Extent::All));
-    let mut nodes = snapshot.nodes().to_vec();
+    let mut nodes: Vec<Node> = snapshot.nodes().cloned().collect();
     nodes[0].labels.insert(EXCLUDE_LABEL.to_owned(), String::new());
     let snapshot = snapshot.rebuilt(Arc::clone(snapshot.config()), nodes, DecideOptions::default());
     let left = apply(&start, changes_for(&snapshot, &name("node1"), &start, Extent::All));

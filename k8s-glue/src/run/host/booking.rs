@@ -69,7 +69,7 @@ impl Host {
             Ok(outcome) => self.tell_all(&outcome.reports),
             Err(error) => tracing::error!(%error, "pools were refused"),
         }
-        self.rebuild();
+        self.take_circumstances();
         self.announced.clear();
         // Who waits for what is free now is served by the next pass.
         self.bell.notify();

@@ -60,7 +60,7 @@ impl Host {
         }
         self.input = input;
         // Every Service is looked at anew: any of its facts may differ.
-        self.rebuild();
+        self.take_circumstances();
         self.announced.clear();
         tracing::info!("configuration was read");
     }

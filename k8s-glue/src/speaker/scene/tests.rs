@@ -1,6 +1,6 @@
 //! Tests of what the node decides on.
 
-use lbcore::decide::{Layer2Decision, decide};
+use lbcore::decide::{Layer2Decision, NodeExtent, decide};
 use serde_json::{Value, json};
 
 use super::*;
@@ -75,6 +75,12 @@ fn usual() -> Scene {
     scene
 }
 
+/// What the next look affects.
+fn affected(scene: &mut Scene) -> Affected {
+    let Decide::Only(affected) = scene.settle().unwrap().decide else { panic!("it is the first look") };
+    affected
+}
+
 fn stands(scene: &Scene) -> bool {
     let web: ServiceKey = "shop/web".parse().unwrap();
     let decision = decide(scene.snapshot().unwrap(), &web, &scene.judging.node).layer2;
@@ -89,8 +95,7 @@ fn nothing_is_decided_before_everything_was_seen() {
     complete(&mut early, &[Kind::BgpPeer]);
     assert!(early.settle().is_none() && early.snapshot().is_none());
     assert!(early.refusals().is_empty());
-    let settled = scene.settle().unwrap();
-    assert!(settled.affected.is_none());
+    assert!(matches!(scene.settle().unwrap().decide, Decide::All));
     assert!(stands(&scene));
     assert!(scene.settle().is_none());
 }
@@ -100,12 +105,11 @@ fn a_change_of_a_service_costs_that_service() {
     let mut scene = usual();
     scene.settle();
     scene.fold(service("api", None, &["192.0.2.2"]));
-    let affected = scene.settle().unwrap().affected.unwrap();
-    assert_eq!(affected.services.len(), 1);
+    assert_eq!(affected(&mut scene).services.len(), 1);
     scene.fold(service("api", None, &["192.0.2.2"]));
     assert!(scene.settle().is_none(), "the same again");
     scene.fold(Seen::Gone(Kind::Service, ObjectName { namespace: "shop".to_owned(), name: "api".to_owned() }));
-    assert_eq!(scene.settle().unwrap().affected.unwrap().services.len(), 1);
+    assert_eq!(affected(&mut scene).services.len(), 1);
 }
 
 // [ANN-2], [ANN-5], [ANN-9]
@@ -127,10 +131,27 @@ fn only_the_own_node_makes_everything_be_decided_again() {
     scene.settle();
     scene.fold(node("n2", &json!({"zone": "b"})));
     let settled = scene.settle().unwrap();
-    assert!(settled.affected.is_some_and(|affected| affected.services.is_empty()));
+    assert!(matches!(&settled.decide, Decide::Only(affected) if affected.is_empty()));
+    assert!(!settled.concerns_sessions());
     scene.fold(node("n1", &json!({"node.kubernetes.io/exclude-from-external-load-balancers": ""})));
-    assert!(scene.settle().unwrap().affected.is_none());
+    let settled = scene.settle().unwrap();
+    assert!(settled.concerns_sessions());
+    let Decide::Only(affected) = settled.decide else { panic!("nothing is new") };
+    assert_eq!(affected.nodes.get(&scene.judging.node), Some(&NodeExtent::Everything));
+    assert!(affected.services.is_empty());
     assert!(!stands(&scene));
+}
+
+// A change of one pool costs the Services of that pool.
+#[test]
+fn a_change_of_a_pool_costs_its_services() {
+    let mut scene = usual();
+    scene.fold(pool("q", "198.51.100.0/24"));
+    scene.fold(service("api", None, &["198.51.100.1"]));
+    scene.settle();
+    scene.fold(pool("q", "198.51.100.128/25"));
+    let affected = affected(&mut scene);
+    assert_eq!(affected.services.iter().map(ToString::to_string).collect::<Vec<_>>(), ["shop/api"]);
 }
 
 // [SPK-8], [SPK-9]
