@@ -126,3 +126,6 @@ impl Allocator {
         places.filter_map(|(place, address)| Some((address, reservation(space.access(place))?))).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;
