@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use lbcore::addresses::parse_address;
+use lbcore::addresses::{ServiceAddresses, parse_address};
 use lbcore::config::{Config, RawConfig, Settings};
 use lbcore::labels::Labels;
-use lbcore::policy::KeptAddress;
+use lbcore::policy::{KeptAddress, LiveAddresses, kept_by_freezes};
 use lbcore::service::{PoolName, ServiceKey};
 
 use crate::cluster::world::{POOL, POOL_BEFORE};
@@ -29,40 +29,19 @@ pub(crate) fn is_any(config: &Config) -> bool {
     config.policies().pool_policies.iter().any(|policy| policy.freeze.is_some())
 }
 
-/// The addresses to keep in this configuration, in order. `before` is the configuration that was in force until now, and `recorded` what
-/// was kept in it or by an earlier process: both only tell the labels of pools that are gone.
-pub(crate) fn kept(
-    config: &Config,
-    before: Option<&Config>,
-    recorded: &[KeptAddress],
-    live: impl IntoIterator<Item = Live>,
-) -> Vec<KeptAddress> {
+/// The addresses to keep in this configuration, in order. `before` is the configuration that was in force until now. It and what `config` keeps
+/// already tell the labels of pools that are gone, so a process that starts has what was recorded as kept in its description first.
+pub(crate) fn kept(config: &Config, before: Option<&Config>, live: impl IntoIterator<Item = Live>) -> Vec<KeptAddress> {
     if !is_any(config) {
         return Vec::new();
     }
-    let labels_of = |name: &PoolName| -> Labels {
-        let of = |config: &Config| config.pools().get(name).map(|configured| configured.pool.labels.clone());
-        let recorded = || recorded.iter().find(|kept| kept.pool == *name).map(|kept| kept.pool_labels.clone());
-        of(config).or_else(|| before.and_then(of)).or_else(recorded).unwrap_or_default()
-    };
-    let mut kept = Vec::new();
-    for Live { service, labels, pool, addresses } in live {
-        let pool_labels = labels_of(&pool);
-        let Some(freeze) = config.policies().freeze_of(&pool, &pool_labels) else { continue };
-        let present = config.pools().get(&pool).map(|configured| &configured.pool);
-        for address in addresses {
-            let is_good = present.is_some_and(|present| {
-                present.offers(address) && present.restriction(service.namespace(), &labels).is_none()
-            });
-            if !is_good && !freeze.confirms(address) {
-                let (service, pool, pool_labels) = (service.clone(), pool.clone(), pool_labels.clone());
-                kept.push(KeptAddress { address, pool, service, pool_labels });
-            }
-        }
-    }
-    kept.sort();
-    kept.dedup();
-    kept
+    let nothing = Config::default();
+    let live: Vec<Live> = live.into_iter().collect();
+    let live = live.iter().filter_map(|Live { service, labels, pool, addresses }| {
+        let addresses = ServiceAddresses::new(addresses).ok()?;
+        Some(LiveAddresses { service, labels, pool, addresses })
+    });
+    kept_by_freezes(before.unwrap_or(&nothing), config, live)
 }
 
 /// The configuration of files in which freezes keep what Services have by their statuses, with the pool that is recorded there or, where none is,
@@ -82,7 +61,7 @@ pub(crate) fn effective(
         let addresses = service.recorded.iter().filter_map(|text| parse_address(text)).collect();
         Some(Live { service: service.key.clone(), labels: (*service.labels).clone(), pool, addresses })
     });
-    let kept = kept(config, before, &[], live);
+    let kept = kept(config, before, live);
     if kept.is_empty() {
         return Arc::clone(config);
     }
@@ -133,17 +112,18 @@ mod tests {
     #[test]
     fn what_a_pool_lost_is_kept_until_it_is_confirmed() {
         let web = || live(&["192.0.2.7", "2001:db8::7"]);
-        let of = |pool: &str, policy: &str| addresses(&kept(&config(pool, policy, &[]), None, &[], web()));
+        let of = |pool: &str, policy: &str| addresses(&kept(&config(pool, policy, &[]), None, web()));
+        let both = ["192.0.2.7", "2001:db8::7"];
         let whole = pool("192.0.2.0/24, 2001:db8::/64", "");
         assert_eq!(of(&whole, "{freeze: {}}"), [""; 0]);
         let half = pool("192.0.2.0/24", "");
-        assert_eq!(of(&half, "{freeze: {}}"), ["2001:db8::7"]);
+        assert_eq!(of(&half, "{freeze: {}}"), both, "a pair stays a pair");
         assert_eq!(of(&half, "{freeze: {confirmed: ['2001:db8::/64']}}"), [""; 0]);
         assert_eq!(of(&half, "{}"), [""; 0]);
         assert_eq!(of(&half, "{ipAddressPools: [other], freeze: {}}"), [""; 0]);
         let restricted = pool("192.0.2.0/24, 2001:db8::/64", ", serviceAllocation: {namespaces: [bank]}");
-        assert_eq!(of(&restricted, "{freeze: {}}"), ["192.0.2.7", "2001:db8::7"]);
-        assert_eq!(of(&whole, "{exclusions: [192.0.2.7], freeze: {}}"), ["192.0.2.7"]);
+        assert_eq!(of(&restricted, "{freeze: {}}"), both);
+        assert_eq!(of(&whole, "{exclusions: [192.0.2.7], freeze: {}}"), both);
     }
 
     #[test]
@@ -152,13 +132,13 @@ mod tests {
         let before = config(&pool("192.0.2.0/24", ""), by_label, &[]);
         let other = pool("198.51.100.0/24", "").replace("public", "other").replace("east", "west");
         let after = config(&other, by_label, &[]);
-        let first = kept(&after, Some(&before), &[], live(&["192.0.2.7"]));
+        let first = kept(&after, Some(&before), live(&["192.0.2.7"]));
         assert_eq!(addresses(&first), ["192.0.2.7"]);
         // A process that has just started knows the labels from what was recorded.
-        assert_eq!(kept(&after, None, &first, live(&["192.0.2.7"])), first);
-        assert_eq!(kept(&after, None, &[], live(&["192.0.2.7"])), []);
+        assert_eq!(kept(&after, None, live(&["192.0.2.7"])), []);
         let effective = config(&other, by_label, &first);
+        assert_eq!(kept(&effective, None, live(&["192.0.2.7"])), first);
         assert!(effective.pools().get(&first[0].pool).is_some_and(|pool| pool.pool.contains(first[0].address)));
-        assert_eq!(kept(&effective, Some(&before), &first, live(&["192.0.2.7"])), first, "it settles");
+        assert_eq!(kept(&effective, Some(&before), live(&["192.0.2.7"])), first, "it settles");
     }
 }

@@ -326,7 +326,7 @@ impl Term {
         }
         raw.kept.clone_from(&self.kept);
         let mut config = self.standing.judge(&self.world, &raw, &problems, &settings);
-        let kept = freeze::kept(&config, self.config.as_deref(), &self.kept, self.planner.live());
+        let kept = freeze::kept(&config, self.config.as_deref(), self.planner.live());
         if kept != raw.kept {
             raw.kept.clone_from(&kept);
             config = self.standing.judge(&self.world, &raw, &problems, &settings);

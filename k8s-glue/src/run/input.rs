@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use lbcore::config::{Config, ObjectRef, Settings};
+use lbcore::config::{Config, ObjectRef, RawConfig, Settings};
 use lbcore::converge::ServiceState;
 use lbcore::decide::ServiceFacts;
 use lbcore::labels::Labels;
@@ -137,14 +137,20 @@ impl Input {
             let (service, pool, addresses) = (service.clone(), recorded.pool.clone(), recorded.addresses.clone());
             Some(Live { service, labels, pool, addresses })
         });
-        let kept = freeze::kept(&self.config, before, recorded, live);
+        let described = |kept: &[KeptAddress]| {
+            let raw = RawConfig { kept: kept.to_vec(), ..self.objects.config.clone() };
+            // Kept addresses put nothing in the wrong.
+            Config::build(&raw, &self.settings).config.unwrap_or_else(|| Arc::clone(&self.config))
+        };
+        let kept = if recorded.is_empty() {
+            freeze::kept(&self.config, before, live)
+        } else {
+            freeze::kept(&described(recorded), before, live)
+        };
         if kept == self.kept {
             return false;
         }
-        let mut raw = self.objects.config.clone();
-        raw.kept.clone_from(&kept);
-        // Kept addresses put nothing in the wrong.
-        let Some(config) = Config::build(&raw, &self.settings).config else { return false };
+        let config = described(&kept);
         (self.config, self.kept) = (config, kept);
         true
     }

@@ -212,9 +212,12 @@ impl Scene {
         let mut part = raw.for_node(&own);
         let typed: Vec<Problem> = typed.into_iter().filter(|problem| concerns(problem, &part)).collect();
         self.recorded = self.recorded_kept();
+        if self.snapshot.is_none() {
+            self.kept.clone_from(&self.recorded);
+        }
         part.kept.clone_from(&self.kept);
         let mut config = self.standing.judge(&self.world, &part, &typed, &self.judging.settings);
-        let kept = freeze::kept(&config, self.config().map(Arc::as_ref), &self.recorded, self.live());
+        let kept = freeze::kept(&config, self.config().map(Arc::as_ref), self.live());
         if kept != part.kept {
             part.kept.clone_from(&kept);
             config = self.standing.judge(&self.world, &part, &typed, &self.judging.settings);

@@ -107,6 +107,8 @@ impl From<&NoAddress> for Cause {
                 | NoAddress::PoolNotAllowed { .. }
                 | NoAddress::DifferentPools { .. }
                 | NoAddress::Avoided { .. }
+                | NoAddress::Excluded { .. }
+                | NoAddress::OnlyKept { .. }
         );
         let why = match (is_conflict, is_of_pools) {
             (true, _) => Why::Conflict,
