@@ -8,7 +8,7 @@ CARGO ?= cargo
 FUZZ_SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help build crds demo demo-cluster control-plane test style bench bench-cluster chaos fuzz doc
+.PHONY: help build crds demo demo-cluster control-plane test style examples bench bench-cluster chaos coverage fuzz doc
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ test: ## everything that must hold: format, lints, docs, purity, unit, property 
 style: ## the checks of layout alone: file heads, file lengths, marks
 	@.ci/style
 
+examples: ## the examples that need no privileges, held against what they shall print
+	@.ci/examples
+
 bench: ## the figures of docs/benchmarks.md
 	$(CARGO) bench --package ferrule-benches
 
@@ -42,6 +45,9 @@ bench-cluster: ## latencies, memory and writes of the cluster roles on a real AP
 
 chaos: ## what clients see while parts of a cluster die, stop or are cut off: a table
 	$(CARGO) bench --profile dev --package k8s-glue --bench chaos
+
+coverage: ## line coverage of lbcore by its own tests; fails below 95 %
+	@.ci/coverage
 
 fuzz: ## every fuzz target for FUZZ_SECONDS (60) each
 	@.ci/fuzz $(FUZZ_SECONDS)

@@ -28,6 +28,11 @@ pub struct Node {
 }
 
 impl Node {
+    /// A node without labels whose network works.
+    pub const fn new(name: NodeName) -> Self {
+        Self { name, labels: Labels::new(), network: NetworkCondition::Available }
+    }
+
     /// Whether the node carries the label that takes it out of load balancing ([ANN-44]).
     pub fn is_excluded(&self) -> bool {
         self.labels.contains_key(EXCLUDE_LABEL)

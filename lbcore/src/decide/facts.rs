@@ -105,3 +105,11 @@ pub struct ServiceFacts {
     /// Its usable endpoints.
     pub endpoints: Endpoints,
 }
+
+impl ServiceFacts {
+    /// A Service without labels that every node may attract traffic for, with these addresses and no known endpoint.
+    pub const fn new(key: ServiceKey, addresses: Vec<IpAddr>) -> Self {
+        let (policy, sharing) = (TrafficPolicy::Cluster, SharingAnnotation::Absent);
+        Self { key, labels: Labels::new(), addresses, policy, sharing, endpoints: Endpoints::NoSlice }
+    }
+}
