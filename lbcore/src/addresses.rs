@@ -3,6 +3,7 @@
 //! Texts are read here once; IPv6 notations of IPv4 addresses (`::ffff:192.0.2.1`) count as IPv4.
 
 use core::fmt;
+use core::str::FromStr;
 use std::net::IpAddr;
 
 use thiserror::Error;
@@ -181,14 +182,21 @@ pub fn parse_requested(
     match (given(annotation), given(field)) {
         (None, None) => Ok(None),
         (Some(annotation), Some(field)) => Err(RequestError::Both { annotation, field }),
-        (Some(text), None) => {
-            let mut addresses = Vec::new();
-            for part in text.split(',') {
-                addresses.push(parse_part(part.trim(), &text)?);
-            }
-            ServiceAddresses::new(&addresses).map(Some).map_err(|problem| RequestError::List { text, problem })
-        }
+        (Some(text), None) => text.parse().map(Some),
         (None, Some(text)) => parse_part(&text, &text).map(|address| Some(ServiceAddresses::one(address))),
+    }
+}
+
+/// One address, or one of each family with a comma between.
+impl FromStr for ServiceAddresses {
+    type Err = RequestError;
+
+    fn from_str(text: &str) -> Result<Self, RequestError> {
+        let mut addresses = Vec::new();
+        for part in text.split(',') {
+            addresses.push(parse_part(part.trim(), text)?);
+        }
+        Self::new(&addresses).map_err(|problem| RequestError::List { text: text.to_owned(), problem })
     }
 }
 

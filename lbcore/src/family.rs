@@ -1,7 +1,10 @@
 //! Address families, and what a Service asks of them.
 
 use core::fmt;
+use core::str::FromStr;
 use std::net::IpAddr;
+
+use thiserror::Error;
 
 /// IPv4 or IPv6.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -38,6 +41,26 @@ impl IpFamily {
         match self {
             Self::V4 => 32,
             Self::V6 => 128,
+        }
+    }
+}
+
+/// A text that names no address family.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{text:?} is not an address family: write IPv4 or IPv6")]
+pub struct ParseFamilyError {
+    /// What was given.
+    pub text: String,
+}
+
+impl FromStr for IpFamily {
+    type Err = ParseFamilyError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "IPv4" => Ok(Self::V4),
+            "IPv6" => Ok(Self::V6),
+            _ => Err(ParseFamilyError { text: text.to_owned() }),
         }
     }
 }

@@ -60,6 +60,25 @@ pub struct ServicePort {
     pub port: u16,
 }
 
+/// A text that is no port of a Service.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{text:?} is not a port: write PROTOCOL/NUMBER, such as TCP/443")]
+pub struct ParseServicePortError {
+    /// What was given.
+    pub text: String,
+}
+
+impl FromStr for ServicePort {
+    type Err = ParseServicePortError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parts = text.split_once('/').filter(|(_, port)| port.bytes().all(|octet| octet.is_ascii_digit()));
+        let read = parts
+            .and_then(|(protocol, port)| Some(Self { protocol: protocol.parse().ok()?, port: port.parse().ok()? }));
+        read.ok_or_else(|| ParseServicePortError { text: text.to_owned() })
+    }
+}
+
 impl fmt::Display for ServicePort {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.protocol, self.port)
@@ -264,5 +283,9 @@ mod tests {
             assert_eq!(protocol.to_string().parse(), Ok(protocol));
         }
         assert!("tcp".parse::<Protocol>().is_err());
+        assert_eq!("UDP/53".parse(), Ok(port(Protocol::Udp, 53)));
+        for refused in ["UDP", "UDP/", "UDP/+53", "UDP/65536", "udp/53", "/53", "UDP/53/1"] {
+            assert!(refused.parse::<ServicePort>().is_err(), "{refused:?} was taken");
+        }
     }
 }
