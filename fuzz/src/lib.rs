@@ -3,7 +3,9 @@
 //!
 //! A target fails by panicking: in the code under test, or because something that must hold of every input did not.
 
+mod allocator;
 mod bgp;
+mod manifest;
 mod ndp;
 
 use std::net::Ipv4Addr;
@@ -20,7 +22,9 @@ use lbcore::ownership::{BootId, Carrier, Destination, Hub, HubConfig, LinkEvent}
 use lbcore::service::NodeName;
 use lbcore::time::Timestamp;
 
+pub use allocator::allocator_ops;
 pub use bgp::{bgp_notification, bgp_open, bgp_route_refresh, bgp_session, bgp_stream, bgp_update};
+pub use manifest::manifest;
 pub use ndp::ndp_frame;
 
 const LINK: LinkIndex = LinkIndex::new(2);
@@ -106,10 +110,20 @@ pub(crate) mod tests {
 
     /// Every file of a target's corpus, whole and cut at each octet.
     pub(crate) fn replay(target: &str, run: fn(&[u8])) {
+        replay_in_parts(target, 1, run);
+    }
+
+    /// Every file of a target's corpus, whole and cut into at most so many parts less one.
+    pub(crate) fn replay_whole(target: &str, parts: usize, run: fn(&[u8])) {
+        let longest = inputs(target).iter().map(Vec::len).max().unwrap_or_default();
+        replay_in_parts(target, longest.div_ceil(parts).max(1), run);
+    }
+
+    fn replay_in_parts(target: &str, step: usize, run: fn(&[u8])) {
         let inputs = inputs(target);
         assert!(!inputs.is_empty(), "the corpus of {target} is empty");
         for octets in inputs {
-            for length in 0..=octets.len() {
+            for length in (0..octets.len()).step_by(step).chain([octets.len()]) {
                 run(&octets[..length]);
             }
         }
@@ -141,7 +155,8 @@ pub(crate) mod tests {
             assert!(verdicts.iter().any(|verdict| verdict.contains(kind)), "no input leads to {kind}");
         }
         let verdicts: Vec<String> = inputs("ndp_frame").iter().map(|octets| ndp::verdict(octets)).collect();
-        let kinds = ["Reply(", "Member {", "NotSolicitation", "NotAnnounced", "Truncated", "HopLimit", "Option", "IcmpType"];
+        let kinds =
+            ["Reply(", "Member {", "NotSolicitation", "NotAnnounced", "Truncated", "HopLimit", "Option", "IcmpType"];
         for kind in kinds {
             assert!(verdicts.iter().any(|verdict| verdict.contains(kind)), "no input leads to {kind}");
         }

@@ -27,7 +27,7 @@ use field::{Fields, Findings};
 use kind::{Core, Kind, Ours, kind_of};
 use likely::Likely;
 pub use service::ServiceObject;
-#[cfg(test)]
+#[cfg(all(test, feature = "hosts"))]
 pub(crate) use time::parse_time;
 
 use crate::manifest::{Document, OddityKind};

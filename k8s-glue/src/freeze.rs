@@ -11,8 +11,8 @@ use lbcore::labels::Labels;
 use lbcore::policy::{KeptAddress, LiveAddresses, kept_by_freezes};
 use lbcore::service::{PoolName, ServiceKey};
 
-use crate::cluster::world::{POOL, POOL_BEFORE};
 use crate::convert::ServiceObject;
+use crate::names::{POOL, POOL_BEFORE};
 
 /// What a Service has, and of which pool.
 #[derive(Clone, Debug, PartialEq, Eq)]

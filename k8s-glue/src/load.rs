@@ -39,7 +39,8 @@ pub fn check(manifests: Manifests, settings: &Settings) -> Loaded {
     let mut objects = convert::objects(&documents, &settings.install_namespace);
     let outcome = Config::build(&objects.config, settings);
     let typed = core::mem::take(&mut objects.problems);
-    let ruled: Vec<Problem> = outcome.problems.into_iter().filter(|problem| !follows_from(problem, &typed)).collect();
+    let unreadable = Unreadable::of(&typed);
+    let ruled: Vec<Problem> = outcome.problems.into_iter().filter(|problem| !unreadable.explains(problem)).collect();
     let mut findings: Vec<Finding> = malformed.iter().map(Finding::of_malformed).collect();
     findings.extend(empty_files(&documents, &malformed, &files));
     findings.extend(typed.into_iter().chain(ruled).map(|problem| Finding::of_problem(problem, &documents)));
@@ -58,15 +59,28 @@ fn empty_files(documents: &[Document], malformed: &[Malformed], files: &[Arc<str
     files.iter().filter(|file| !told.contains(file)).map(Finding::of_empty).collect()
 }
 
-/// Whether a rule complains of a field only because its value could not be read, which is reported already.
-fn follows_from(problem: &Problem, typed: &[Problem]) -> bool {
-    let Some(object) = &problem.object else { return false };
-    // The problems of types come in the order of the documents.
-    let start = typed.partition_point(|known| origin_of(known) < object.origin);
-    let of_object = typed.iter().skip(start).take_while(|known| origin_of(known) == object.origin);
-    of_object
-        .filter(|known| known.severity == Severity::Error)
-        .any(|known| problem.field.starts_with(&known.field) || known.field.starts_with(&problem.field))
+/// The fields of each document whose values could not be read.
+#[derive(Default)]
+struct Unreadable<'p>(BTreeMap<Origin, BTreeSet<&'p str>>);
+
+impl<'p> Unreadable<'p> {
+    fn of(typed: &'p [Problem]) -> Self {
+        let mut fields: BTreeMap<Origin, BTreeSet<&'p str>> = BTreeMap::new();
+        for problem in typed.iter().filter(|problem| problem.severity == Severity::Error) {
+            fields.entry(origin_of(problem)).or_default().insert(&problem.field);
+        }
+        Self(fields)
+    }
+
+    /// Whether a rule complains of a field only because its value, or one within it or around it, could not be read, which is reported
+    /// already.
+    fn explains(&self, problem: &Problem) -> bool {
+        let Some(fields) = problem.object.as_ref().and_then(|object| self.0.get(&object.origin)) else { return false };
+        let field = problem.field.as_str();
+        let within = fields.range(field..).next().is_some_and(|known| known.starts_with(field));
+        let ends = field.char_indices().map(|(at, _)| at);
+        within || ends.filter_map(|end| field.get(..end)).any(|around| fields.contains(around))
+    }
 }
 
 fn origin_of(problem: &Problem) -> Origin {

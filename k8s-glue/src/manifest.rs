@@ -5,12 +5,14 @@
 
 mod emit;
 mod fault;
+mod keys;
 mod positions;
 mod settle;
 mod split;
 mod tree;
 
 use core::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
@@ -29,8 +31,10 @@ use tree::{Reader, Tree};
 
 /// No file is read beyond this: a configuration of a hundred thousand Services has less, a device file has no end.
 const FILE_LIMIT_BYTES: u64 = 512 << 20;
-/// How many values the aliases of one document may add to those written out.
-const ALIAS_ALLOWANCE: usize = 100_000;
+/// How many values, and octets of their texts, the aliases of one file may add to what is written out.
+const ALIAS_ALLOWANCE: usize = 1_000_000;
+/// How many lines of directives a document may have before it: parsers hold each against all before it.
+const MAX_DIRECTIVES: usize = 100;
 
 /// One object as read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -150,7 +154,7 @@ pub fn files_of(path: &Path) -> Result<Vec<PathBuf>, ReadError> {
 /// Reads files and folders; `-` is standard input. A file named twice is read once.
 pub fn read_paths(paths: &[PathBuf]) -> Manifests {
     let mut manifests = Manifests::default();
-    let mut seen: Vec<PathBuf> = Vec::new();
+    let mut seen: BTreeSet<PathBuf> = BTreeSet::new();
     for path in paths {
         let name: Arc<str> = path.to_string_lossy().into();
         let files = match files_of(path) {
@@ -170,7 +174,7 @@ pub fn read_paths(paths: &[PathBuf]) -> Manifests {
                 Ok(bytes) => manifests.read_bytes(&name, &bytes),
                 Err(reason) => manifests.refuse_file(&name, reason),
             }
-            seen.push(file);
+            seen.insert(file);
         }
     }
     manifests
@@ -196,11 +200,12 @@ impl Manifests {
     /// Reads the documents of one text.
     pub fn read_bytes(&mut self, file: &Arc<str>, bytes: &[u8]) {
         self.files.push(Arc::clone(file));
+        let allowance = Cell::new(ALIAS_ALLOWANCE);
         for piece in split::documents(bytes) {
             match core::str::from_utf8(piece.bytes) {
                 Ok(text) => {
                     for (object, line) in split::json_objects(text, piece.line) {
-                        self.read_object(file, object, line);
+                        self.read_object(file, object, line, &allowance);
                     }
                 }
                 Err(error) => {
@@ -212,8 +217,8 @@ impl Manifests {
         }
     }
 
-    fn read_object(&mut self, file: &Arc<str>, text: &str, line: usize) {
-        let (positions, tree) = match parse(text, line) {
+    fn read_object(&mut self, file: &Arc<str>, text: &str, line: usize, allowance: &Cell<usize>) {
+        let (positions, tree) = match parse(text, line, allowance) {
             Ok(read) => read,
             Err((line, message)) => {
                 let claimed = fault::claimed(text);
@@ -221,9 +226,12 @@ impl Manifests {
                 return;
             }
         };
-        let mut settler = Settler { positions: &positions, oddities: Vec::new() };
-        let value = settler.settle(tree, positions.root_spot(), &mut String::new());
-        let oddities = settler.oddities;
+        let (value, oddities) = Settler::new(&positions).document(tree);
+        let Some(oddities) = oddities else {
+            let message = "it has too many repeated keys, tags, and plain letters y and n".to_owned();
+            self.malformed.push(Malformed::new(file, positions.first_line(), ReadError::Syntax(message)));
+            return;
+        };
         let what = match value {
             Value::Object(value) => {
                 let line = positions.first_line();
@@ -251,6 +259,7 @@ impl Manifests {
         let Document { file, line, mut value, positions, oddities } = document;
         let api_version = value.get("apiVersion").cloned();
         let item_kind = kind_of_items(value.get("kind"));
+        let mut oddities = oddities_by_item(oddities);
         let Some(Value::Array(items)) = value.remove("items") else {
             self.malformed.push(Malformed::new(&file, line, ReadError::BadList));
             return;
@@ -267,7 +276,7 @@ impl Manifests {
                 value.entry("apiVersion").or_insert_with(|| api_version.clone());
                 value.entry("kind").or_insert_with(|| kind.clone());
             }
-            let oddities = oddities_of_item(&oddities, index);
+            let oddities = oddities.remove(&index).unwrap_or_default();
             self.documents.push(Document { file: Arc::clone(&file), line, value, positions, oddities });
         }
     }
@@ -279,30 +288,40 @@ fn kind_of_items(list_kind: Option<&Value>) -> Option<Value> {
     (!kind.is_empty()).then(|| kind.into())
 }
 
-fn oddities_of_item(oddities: &[Oddity], index: usize) -> Vec<Oddity> {
-    let prefix = format!("items[{index}]");
-    let of_item = oddities.iter().filter_map(|oddity| {
-        let field = oddity.field.strip_prefix(&prefix)?;
-        Some(Oddity { field: field.strip_prefix('.').unwrap_or(field).to_owned(), ..oddity.clone() })
-    });
-    of_item.collect()
+/// The oddities of each item of a list, with their fields as the item has them.
+fn oddities_by_item(oddities: Vec<Oddity>) -> BTreeMap<usize, Vec<Oddity>> {
+    let mut by_item: BTreeMap<usize, Vec<Oddity>> = BTreeMap::new();
+    for oddity in oddities {
+        let parts = oddity.field.strip_prefix("items[").and_then(|rest| rest.split_once(']'));
+        let Some((index, field)) = parts.and_then(|(index, field)| Some((index.parse().ok()?, field))) else {
+            continue;
+        };
+        let field = field.strip_prefix('.').unwrap_or(field).to_owned();
+        by_item.entry(index).or_default().push(Oddity { field, ..oddity });
+    }
+    by_item
 }
 
 /// Parses one document with the lines of its fields; an error comes with its line in the file.
-fn parse(text: &str, line: usize) -> Result<(Positions, Tree), (usize, String)> {
-    let budget = Cell::new(text.len().saturating_add(ALIAS_ALLOWANCE));
-    let reader = Reader { budget: &budget };
+fn parse(text: &str, line: usize, allowance: &Cell<usize>) -> Result<(Positions, Tree), (usize, String)> {
+    let own = Cell::default();
+    let directives = text.lines().take_while(|line| line.starts_with(['%', '#']) || line.trim().is_empty());
+    if directives.filter(|line| line.starts_with('%')).nth(MAX_DIRECTIVES).is_some() {
+        return Err((line, format!("more than {MAX_DIRECTIVES} directives stand before it")));
+    }
     let positions = Positions::of(text, line);
-    if let Some(tree) = parse_json(text, reader) {
+    if let Some(tree) = parse_json(text, Reader::of(text, &own, allowance)) {
         return Ok((positions.unwrap_or_else(|_| Positions::unknown(line)), tree));
     }
-    let positions = positions.map_err(|line| (line, "it is nested too deep".to_owned()))?;
-    budget.set(text.len().saturating_add(ALIAS_ALLOWANCE));
+    let positions = positions?;
+    let reader = Reader::of(text, &own, allowance);
     let tree = reader.deserialize(serde_yaml::Deserializer::from_str(text)).map_err(|error| {
         let message = error.to_string();
         let place =
             error.location().map_or(1, |location| fault::line_of(text, &message, location.line(), location.column()));
-        (line + place.saturating_sub(1), without_place(&message))
+        // At the end of a text some parsers name the line after it.
+        let last = text.lines().count().max(1);
+        (line + place.min(last).saturating_sub(1), without_place(&message))
     })?;
     Ok((positions, tree))
 }

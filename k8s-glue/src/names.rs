@@ -11,6 +11,12 @@ use thiserror::Error;
 pub const SUBDOMAIN_MAX: usize = 253;
 /// The longest label of a name in the DNS (RFC 1035).
 pub const LABEL_MAX: usize = 63;
+/// The annotation with the pool that the addresses are from ([ANNOT-4]).
+pub(crate) const POOL: &str = "metallb.io/ip-allocated-from-pool";
+/// Its older spelling, which is only ever removed ([D162-4]).
+pub(crate) const POOL_BEFORE: &str = "metallb.universe.tf/ip-allocated-from-pool";
+/// As much of a text is shown.
+const SHOWN_OCTETS: usize = 4096;
 
 /// Why a text is no name.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -93,20 +99,23 @@ pub fn is_hidden(character: char) -> bool {
         || matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// A text of unknown origin as it may be printed: hidden characters are written as escapes such as `\n` and `\u{1b}`.
+/// A text of unknown origin as it may be printed: hidden characters are written as escapes such as `\n` and `\u{1b}`, and what is longer than
+/// any message of ours is cut.
 #[derive(Clone, Copy, Debug)]
 pub struct Shown<'a>(pub &'a str);
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for character in self.0.chars() {
+        let end = self.0.len().min(SHOWN_OCTETS);
+        let end = (0..=end).rev().find(|at| self.0.is_char_boundary(*at)).unwrap_or_default();
+        for character in self.0.get(..end).unwrap_or_default().chars() {
             if is_hidden(character) {
                 write!(f, "{}", character.escape_debug())?;
             } else {
                 f.write_char(character)?;
             }
         }
-        Ok(())
+        if end < self.0.len() { write!(f, "... ({} octets more)", self.0.len() - end) } else { Ok(()) }
     }
 }
 

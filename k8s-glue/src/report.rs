@@ -3,6 +3,7 @@
 //! The JSON form is a contract: fields may be added, none renamed. Findings are ordered as the input was read: by file, then by line.
 
 use core::fmt;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use lbcore::allocator::NoAddress;
@@ -160,10 +161,10 @@ struct JsonReport<'r> {
 impl Report {
     /// Orders the findings by file as read, then by line; those of one line keep their order.
     pub fn new(mut findings: Vec<Finding>, files: &[Arc<str>], documents: usize) -> Self {
-        let place_of = |file: &Arc<str>| files.iter().position(|known| known == file);
-        // The position of each file is looked up once: there may be thousands of both.
-        findings.sort_by_key(|finding| finding.line);
-        findings.sort_by_cached_key(|finding| place_of(&finding.file));
+        // Of a file that was read twice the first place counts.
+        let places: BTreeMap<&Arc<str>, usize> =
+            files.iter().zip(0_usize..).collect::<Vec<_>>().into_iter().rev().collect();
+        findings.sort_by_key(|finding| (places.get(&finding.file).copied(), finding.line));
         Self { findings, documents }
     }
 

@@ -19,10 +19,7 @@ use crate::convert::{self, Endpoint, ServiceObject};
 use crate::manifest::{Document, Positions};
 use crate::plan::snapshot::facts;
 
-/// The annotation with the pool that the addresses are from ([ANNOT-4]).
-pub(crate) const POOL: &str = "metallb.io/ip-allocated-from-pool";
-/// Its older spelling, which is only ever removed ([D162-4]).
-pub(crate) const POOL_BEFORE: &str = "metallb.universe.tf/ip-allocated-from-pool";
+pub(crate) use crate::names::{POOL, POOL_BEFORE};
 
 /// What the annotations of a Service begin with that mean something here.
 const OUR_ANNOTATIONS: [&str; 2] = ["metallb.io/", "metallb.universe.tf/"];

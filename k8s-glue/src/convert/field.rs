@@ -3,7 +3,7 @@
 //! Asking for a field makes it known; [`Fields::warn_unknown`] names what was never asked for. A field that is `null` counts as
 //! absent, as the API server has it. The reader of the old format shares it.
 
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use core::time::Duration;
 use std::collections::BTreeMap;
 
@@ -13,11 +13,16 @@ use serde_json::{Map, Value};
 use super::duration::parse_duration;
 use crate::manifest::{Document, OddityKind, is_not_finite};
 
+/// As many problems of one object are told; nobody reads more.
+const MOST_PROBLEMS: usize = 1000;
+
 /// Collects the problems of one object.
 #[derive(Debug)]
 pub(crate) struct Findings {
     object: ObjectRef,
     problems: RefCell<Vec<Problem>>,
+    /// How many are not told, and the worst of them.
+    untold: Cell<(usize, Severity)>,
     /// Where a plain `y` or `n` stands, which is a boolean where one is expected.
     letters: BTreeMap<String, bool>,
 }
@@ -29,17 +34,34 @@ impl Findings {
             OddityKind::Letter { value } => Some((oddity.field.clone(), value)),
             OddityKind::DuplicateKey { .. } | OddityKind::Tag { .. } => None,
         });
-        Self { object, problems: RefCell::default(), letters: letters.collect() }
+        let untold = Cell::new((0, Severity::Warning));
+        Self { object, problems: RefCell::default(), untold, letters: letters.collect() }
     }
 
     pub(crate) fn add(&self, severity: Severity, category: Category, field: &str, message: String, fix: &str) {
+        let mut problems = self.problems.borrow_mut();
+        if problems.len() >= MOST_PROBLEMS {
+            let (count, worst) = self.untold.get();
+            self.untold.set((count + 1, worst.min(severity)));
+            return;
+        }
         let object = Some(self.object.clone());
-        let problem = Problem { severity, category, object, field: field.to_owned(), message, fix: fix.to_owned() };
-        self.problems.borrow_mut().push(problem);
+        problems.push(Problem { severity, category, object, field: field.to_owned(), message, fix: fix.to_owned() });
     }
 
     pub(crate) fn into_problems(self) -> Vec<Problem> {
-        self.problems.into_inner()
+        let mut problems = self.problems.into_inner();
+        if let (count @ 1.., severity) = self.untold.get() {
+            problems.push(Problem {
+                severity,
+                category: Category::Schema,
+                object: Some(self.object),
+                field: String::new(),
+                message: format!("the object has {count} more problems"),
+                fix: "mend those that are told, and look again".to_owned(),
+            });
+        }
+        problems
     }
 }
 

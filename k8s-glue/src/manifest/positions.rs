@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError};
 
+use super::keys::Sorted;
+
 /// One node; children are indices into the arena.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Spot {
@@ -23,6 +25,8 @@ pub(super) enum Spot {
     Map {
         line: usize,
         entries: Vec<Entry>,
+        /// For looking up by key.
+        sorted: Sorted,
     },
     /// A repetition of an earlier node, if that is known.
     Alias {
@@ -62,18 +66,23 @@ impl Positions {
     /// Reads the positions of a document that begins at this line of its file.
     ///
     /// # Errors
-    /// The line at which the document is nested deeper than the event parser follows; it must not be given to another parser then.
-    pub(super) fn of(text: &str, first_line: usize) -> Result<Self, usize> {
+    /// The line at which the document is too much for a parser, and why; it must not be given to another parser then.
+    pub(super) fn of(text: &str, first_line: usize) -> Result<Self, (usize, String)> {
         let mut builder =
             Builder { spots: Vec::new(), anchors: BTreeMap::new(), open: Vec::new(), root: None, first_line };
         for event in Parser::new_from_str(text) {
             let (event, span) = match event {
                 Ok(event) => event,
                 Err(error) if is_too_deep(&error, text) => {
-                    return Err(first_line + error.marker().line().saturating_sub(1));
+                    let line = first_line + error.marker().line().saturating_sub(1);
+                    return Err((line, "it is nested too deep".to_owned()));
                 }
                 Err(_) => break,
             };
+            if builder.spots.len() > MAX_NODES {
+                let line = first_line + span.start.line().saturating_sub(1);
+                return Err((line, format!("it has more than {MAX_NODES} values: divide it into several documents")));
+            }
             let is_collection = matches!(event, Event::SequenceStart(..) | Event::MappingStart(..));
             if is_collection && builder.waits_for_key() {
                 // A collection as a key, which the value reader refuses: there will be no value to look up.
@@ -81,6 +90,7 @@ impl Positions {
             }
             builder.take(event, first_line + span.start.line().saturating_sub(1));
         }
+        builder.close_all();
         Ok(Self { root: builder.root, spots: builder.spots.into(), first_line })
     }
 
@@ -111,18 +121,14 @@ impl Positions {
     fn step<'p>(&self, spot: &Spot, path: &'p str) -> Option<(usize, Option<&Spot>, &'p str)> {
         let path = path.strip_prefix('.').unwrap_or(path);
         match spot {
-            Spot::Map { entries, .. } => {
+            Spot::Map { entries, sorted, .. } => {
                 let bracketed = path.strip_prefix('[').and_then(|inner| inner.split_once(']'));
-                // The last of equal keys is the one that counts, and the one that `max_by_key` gives.
-                let fits = |entry: &&Entry| match bracketed {
-                    Some((key, _)) => key == &*entry.key,
-                    None => path
-                        .strip_prefix(&*entry.key)
-                        .is_some_and(|after| after.is_empty() || after.starts_with(['.', '['])),
+                let (entry, after) = if let Some((key, after)) = bracketed {
+                    (sorted.exact(entries, key)?, after)
+                } else {
+                    let entry = sorted.longest_prefix(entries, path)?;
+                    (entry, path.get(entry.key.len()..).unwrap_or_default())
                 };
-                let entry = entries.iter().filter(fits).max_by_key(|entry| entry.key.len())?;
-                let after =
-                    bracketed.map_or_else(|| path.get(entry.key.len()..).unwrap_or_default(), |(_, after)| after);
                 (!entry.key.is_empty()).then(|| (entry.line, self.resolve(entry.value), after))
             }
             Spot::List { items, .. } => {
@@ -163,8 +169,8 @@ impl Positions {
 
     /// The last entry of a map with this key, and its value with aliases followed.
     pub(super) fn child<'s>(&'s self, spot: &'s Spot, key: &str) -> Option<(&'s Entry, &'s Spot)> {
-        let Spot::Map { entries, .. } = spot else { return None };
-        let entry = entries.iter().rev().find(|entry| &*entry.key == key)?;
+        let Spot::Map { entries, sorted, .. } = spot else { return None };
+        let entry = sorted.exact(entries, key)?;
         Some((entry, self.resolve(entry.value)?))
     }
 
@@ -175,10 +181,11 @@ impl Positions {
         Some((entry, self.resolve(entry.value)))
     }
 
-    /// The item of a list, with aliases followed.
-    pub(super) fn element<'s>(&'s self, spot: &'s Spot, place: usize) -> Option<&'s Spot> {
+    /// The item of a list: its line, and the item with aliases followed.
+    pub(super) fn element<'s>(&'s self, spot: &'s Spot, place: usize) -> Option<(usize, Option<&'s Spot>)> {
         let Spot::List { items, .. } = spot else { return None };
-        self.resolve(*items.get(place)?)
+        let item = self.spots.get(*items.get(place)?)?;
+        Some((item.line(), self.resolve_spot(item)))
     }
 
     /// The line of the document's first field.
@@ -190,6 +197,9 @@ impl Positions {
 /// Brackets beyond which a text that the event parser gives up is not read on: the other parser takes time in the square of its
 /// nesting, a tenth of a second for this many.
 const MAX_BRACKETS: usize = 10_000;
+/// No document has more values: each takes a few hundred octets of memory while it is read. A list of a hundred thousand Services, as
+/// kubectl writes it, has less.
+const MAX_NODES: usize = 10_000_000;
 
 fn is_too_deep(error: &ScanError, text: &str) -> bool {
     *error.kind() == ErrorKind::RecursionLimitExceeded
@@ -226,10 +236,10 @@ impl Builder {
                 }
             }
             Event::SequenceStart(_, anchor, _) => self.begin(Spot::List { line, items: Vec::new() }, anchor),
-            Event::MappingStart(_, anchor, _) => self.begin(Spot::Map { line, entries: Vec::new() }, anchor),
-            Event::SequenceEnd | Event::MappingEnd => {
-                self.open.pop();
+            Event::MappingStart(_, anchor, _) => {
+                self.begin(Spot::Map { line, entries: Vec::new(), sorted: Sorted::default() }, anchor);
             }
+            Event::SequenceEnd | Event::MappingEnd => self.close(),
             Event::Alias(anchor) => {
                 if self.waits_for_key() {
                     self.set_key("", line);
@@ -271,6 +281,20 @@ impl Builder {
         let index = self.add(spot);
         self.remember(anchor, index);
         self.open.push(Open { index, key: None });
+    }
+
+    fn close(&mut self) {
+        let spot = self.open.pop().and_then(|open| self.spots.get_mut(open.index));
+        if let Some(Spot::Map { entries, sorted, .. }) = spot {
+            *sorted = Sorted::of(entries);
+        }
+    }
+
+    /// For a text that ends too early.
+    fn close_all(&mut self) {
+        while !self.open.is_empty() {
+            self.close();
+        }
     }
 
     fn add(&mut self, spot: Spot) -> usize {

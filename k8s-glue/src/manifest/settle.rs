@@ -39,14 +39,40 @@ pub enum OddityKind {
     },
 }
 
+/// What the paths of the oddities of one document may take together, in octets: a path can be long, and there can be many.
+const ODDITY_OCTETS: usize = 4 << 20;
+/// What an oddity takes beside its path.
+const ODDITY_OVERHEAD: usize = 64;
+
 /// Walks tree and positions side by side.
 pub(super) struct Settler<'p> {
-    pub(super) positions: &'p Positions,
-    pub(super) oddities: Vec<Oddity>,
+    positions: &'p Positions,
+    oddities: Vec<Oddity>,
+    /// What is left of [`ODDITY_OCTETS`]; `None` when it was not enough.
+    room: Option<usize>,
 }
 
-impl Settler<'_> {
-    pub(super) fn settle(&mut self, tree: Tree, spot: Option<&Spot>, path: &mut String) -> Value {
+impl<'p> Settler<'p> {
+    pub(super) const fn new(positions: &'p Positions) -> Self {
+        Self { positions, oddities: Vec::new(), room: Some(ODDITY_OCTETS) }
+    }
+
+    /// The value of a whole document with its oddities; `None` where there are too many of them.
+    pub(super) fn document(mut self, tree: Tree) -> (Value, Option<Vec<Oddity>>) {
+        let (spot, line) = (self.positions.root_spot(), self.positions.first_line());
+        let value = self.settle(tree, spot, line, &mut String::new());
+        (value, self.room.is_some().then_some(self.oddities))
+    }
+
+    fn note(&mut self, path: &str, line: usize, kind: OddityKind) {
+        self.room = self.room.and_then(|room| room.checked_sub(path.len() + ODDITY_OVERHEAD));
+        if self.room.is_some() {
+            self.oddities.push(Oddity { field: path.to_owned(), line, kind });
+        }
+    }
+
+    /// `line` is that of the key or of the dash before the value, or of what is nearest.
+    fn settle(&mut self, tree: Tree, spot: Option<&Spot>, line: usize, path: &mut String) -> Value {
         match tree {
             Tree::Null => Value::Null,
             Tree::Bool(value) => Value::Bool(value),
@@ -56,8 +82,7 @@ impl Settler<'_> {
             },
             Tree::Text(text) => {
                 if let Some(value) = plain(spot).and_then(letter) {
-                    let line = self.positions.line_of(path);
-                    self.oddities.push(Oddity { field: path.clone(), line, kind: OddityKind::Letter { value } });
+                    self.note(path, line, OddityKind::Letter { value });
                 }
                 plain(spot).and_then(reread).unwrap_or(Value::String(text))
             }
@@ -67,18 +92,20 @@ impl Settler<'_> {
                     path.push('[');
                     path.push_str(&place.to_string());
                     path.push(']');
-                    let spot = spot.and_then(|spot| self.positions.element(spot, place));
-                    let value = self.settle(item, spot, path);
+                    let (line, spot) = match spot.and_then(|spot| self.positions.element(spot, place)) {
+                        Some((line, spot)) => (line, spot),
+                        None => (line, None),
+                    };
+                    let value = self.settle(item, spot, line, path);
                     path.truncate(length);
                     value
                 });
                 Value::Array(settled.collect())
             }
-            Tree::Map(entries) => Value::Object(self.settle_map(entries, spot, path)),
+            Tree::Map(entries) => Value::Object(self.settle_map(entries, spot, line, path)),
             Tree::Tagged(name, inner) => {
-                let line = self.positions.line_of(path);
-                self.oddities.push(Oddity { field: path.clone(), line, kind: OddityKind::Tag { name } });
-                self.settle(*inner, spot, path)
+                self.note(path, line, OddityKind::Tag { name });
+                self.settle(*inner, spot, line, path)
             }
         }
     }
@@ -87,6 +114,7 @@ impl Settler<'_> {
         &mut self,
         entries: Vec<(String, Tree)>,
         spot: Option<&Spot>,
+        line: usize,
         path: &mut String,
     ) -> Map<String, Value> {
         let mut map = Map::new();
@@ -96,14 +124,14 @@ impl Settler<'_> {
             let entry = spot.and_then(|spot| self.positions.entry(spot, place)).filter(|(entry, _)| *entry.key == *key);
             let length = path.len();
             push_key(path, &key);
-            let line = entry.map_or_else(|| self.positions.line_of(path), |(entry, _)| entry.line);
-            let value = self.settle(tree, entry.and_then(|(_, spot)| spot), path);
+            let line = entry.map_or(line, |(entry, _)| entry.line);
+            let value = self.settle(tree, entry.and_then(|(_, spot)| spot), line, path);
             if key == "<<" && (value.is_object() || value.is_array()) {
                 merged.push(value);
             } else {
                 if let Some(first) = lines.insert(key.clone(), line.into()) {
                     let first = first.as_u64().and_then(|first| usize::try_from(first).ok()).unwrap_or(line);
-                    self.oddities.push(Oddity { field: path.clone(), line, kind: OddityKind::DuplicateKey { first } });
+                    self.note(path, line, OddityKind::DuplicateKey { first });
                 }
                 map.insert(key, value);
             }

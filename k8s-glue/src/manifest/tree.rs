@@ -1,7 +1,7 @@
 //! A document as its parser sees it: entries in the order written, repeated keys and tags kept.
 //!
 //! `serde_json::Value` would lose both, and a parser's own value type refuses repeated keys with the wrong line. Any serde
-//! format can be read into a [`Tree`]; the budget bounds what aliases may expand to.
+//! format can be read into a [`Tree`]; a budget bounds what aliases may expand to.
 
 use core::cell::Cell;
 use core::fmt;
@@ -32,18 +32,39 @@ fn rounded(digits: &str) -> Tree {
     number.map_or_else(|| Tree::Text(digits.to_owned()), Tree::Number)
 }
 
-/// Reads one value; every value read takes one from the budget.
+/// No key of an object is longer; nor does YAML read one without a question mark before it (YAML 1.2 section 7.4.2).
+const LONGEST_KEY_OCTETS: usize = 1024;
+
+/// What may be read of a document: values and octets of their texts, counted together.
 #[derive(Clone, Copy)]
 pub(super) struct Reader<'b> {
-    pub(super) budget: &'b Cell<usize>,
+    /// As much as a document of this length can hold without aliases.
+    own: &'b Cell<usize>,
+    /// What the aliases of all documents of the text may add.
+    allowance: &'b Cell<usize>,
+}
+
+impl<'b> Reader<'b> {
+    /// For a document.
+    pub(super) fn of(text: &str, own: &'b Cell<usize>, allowance: &'b Cell<usize>) -> Self {
+        // Three values take two octets at least (`[:,:]`), and two octets of an escape become three at most.
+        own.set(text.len().saturating_mul(3).saturating_add(64));
+        Self { own, allowance }
+    }
+
+    fn spend<E: Error>(self, amount: usize) -> Result<(), E> {
+        let budget = if self.own.get() >= amount { self.own } else { self.allowance };
+        let left = budget.get().checked_sub(amount);
+        budget.set(left.ok_or_else(|| E::custom("its aliases, with those before it, expand to too many values"))?);
+        Ok(())
+    }
 }
 
 impl<'de> DeserializeSeed<'de> for Reader<'_> {
     type Value = Tree;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Tree, D::Error> {
-        let left = self.budget.get().checked_sub(1);
-        self.budget.set(left.ok_or_else(|| D::Error::custom("its aliases expand to too many values"))?);
+        self.spend(1)?;
         deserializer.deserialize_any(self)
     }
 }
@@ -92,10 +113,12 @@ impl<'de> Visitor<'de> for Reader<'_> {
     }
 
     fn visit_str<E: Error>(self, value: &str) -> Result<Tree, E> {
+        self.spend(value.len())?;
         Ok(Tree::Text(value.to_owned()))
     }
 
     fn visit_string<E: Error>(self, value: String) -> Result<Tree, E> {
+        self.spend(value.len())?;
         Ok(Tree::Text(value))
     }
 
@@ -119,6 +142,9 @@ impl<'de> Visitor<'de> for Reader<'_> {
                     return Err(A::Error::custom("a key must be a text, not a list or a map"));
                 }
             };
+            if key.len() > LONGEST_KEY_OCTETS {
+                return Err(A::Error::custom(format_args!("a key is longer than {LONGEST_KEY_OCTETS} octets")));
+            }
             map.push((key, entries.next_value_seed(self)?));
         }
         Ok(Tree::Map(map))

@@ -1,0 +1,3 @@
+#![doc = "See the function of this name in the library."]
+#![no_main]
+libfuzzer_sys::fuzz_target!(|octets: &[u8]| ferrule_fuzz::allocator_ops(octets));
