@@ -193,7 +193,10 @@ impl Config {
             .map(|raw| advertisements::read_bgp(raw, &context, findings))
             .collect();
         between_advertisements::check_conflicts(&bgp, &read_pools, &raw.nodes, findings);
-        between_advertisements::check_echo(&bgp, &read_pools, &peers, &bfd_profiles, findings);
+        // Admission never sees a peer, its profile and the pools at once ([WEBHOOK-11]).
+        if level == Level::Full {
+            between_advertisements::check_echo(&bgp, &read_pools, &peers, &bfd_profiles, findings);
+        }
         let peers = read_peers.into_iter().map(|(_, peer)| (Arc::clone(&peer.name), Arc::new(peer))).collect();
         Self { pools: attach(&read_pools, &l2, &bgp), peers, bfd_profiles, policies: Arc::new(policies) }
     }

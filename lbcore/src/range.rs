@@ -9,12 +9,12 @@ use thiserror::Error;
 
 use crate::family::IpFamily;
 
-/// A text or a pair of addresses that is no range.
+/// A text or a pair of addresses that is no range. Every text ends with the mend, behind a colon.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum RangeError {
     /// Neither `address/length` nor `first-last`.
-    #[error("{text:?} is not an address range: write ADDRESS/LENGTH or FIRST-LAST")]
+    #[error("{text:?} is not an address range: {}", mend_of(text))]
     Syntax {
         /// What was given.
         text: String,
@@ -28,7 +28,7 @@ pub enum RangeError {
         bits: u8,
     },
     /// The prefix length is beyond the family's.
-    #[error("{text:?}: the prefix length must be between 0 and {bits}")]
+    #[error("{text:?} has no prefix length of its family: write one from 0 to {bits}")]
     Length {
         /// What was given.
         text: String,
@@ -36,7 +36,7 @@ pub enum RangeError {
         bits: u8,
     },
     /// The first address is above the last ([ADDR-3]).
-    #[error("{first}-{last}: the first address is above the last")]
+    #[error("the first address of {first}-{last} is above the last: write the lower one first")]
     Reversed {
         /// The first as given.
         first: IpAddr,
@@ -44,7 +44,7 @@ pub enum RangeError {
         last: IpAddr,
     },
     /// The two ends are of different families ([D162-3]).
-    #[error("{first}-{last}: the two ends are of different address families")]
+    #[error("the ends of {first}-{last} are of different address families: write a range for each family")]
     MixedFamilies {
         /// The first as given.
         first: IpAddr,
@@ -52,6 +52,39 @@ pub enum RangeError {
         last: IpAddr,
     },
 }
+
+/// What is most likely meant by a text that is no range.
+fn mend_of(text: &str) -> String {
+    let number = |text: &str| text.trim().parse::<u8>().ok();
+    if text.contains("${") || text.contains("{{") || text.contains("$(") {
+        return "replace the variable first, nothing does it here".to_owned();
+    }
+    if text.contains(['\u{2013}', '\u{2014}']) {
+        return "put a plain dash between the two ends".to_owned();
+    }
+    if text.contains(',') {
+        return "write an entry of the list for each range".to_owned();
+    }
+    if text != text.trim() && !text.contains('-') {
+        return "remove the blanks around it".to_owned();
+    }
+    match text.split_once('-') {
+        Some((first, last)) if first.contains('/') || last.contains('/') => {
+            "write the two ends without a length, or one prefix alone".to_owned()
+        }
+        Some((first, last)) => match (first.trim().parse::<Ipv4Addr>(), number(last)) {
+            (Ok(first), Some(last)) => {
+                let [one, two, three, _] = first.octets();
+                format!("write the last address whole, {first}-{one}.{two}.{three}.{last}")
+            }
+            _ => FORMS.to_owned(),
+        },
+        None => FORMS.to_owned(),
+    }
+}
+
+/// How a range is written.
+const FORMS: &str = "write ADDRESS/LENGTH or FIRST-LAST";
 
 /// A contiguous, non-empty range of addresses of one family, both ends included.
 ///
@@ -269,6 +302,24 @@ mod tests {
         assert_eq!(range("::/0").count(), u128::MAX);
         assert_eq!(range("::/0").to_string(), "::/0");
         assert_eq!(range("0.0.0.0/0").to_string(), "0.0.0.0/0");
+    }
+
+    // What people write, and what they are told.
+    #[test]
+    fn the_mend_fits_the_mistake() {
+        for (text, mend) in [
+            ("192.168.1.10-20", "write the last address whole, 192.168.1.10-192.168.1.20"),
+            ("${RANGE}", "replace the variable first, nothing does it here"),
+            ("192.0.2.1\u{2013}192.0.2.9", "put a plain dash between the two ends"),
+            ("192.0.2.1/24-192.0.2.9/24", "write the two ends without a length, or one prefix alone"),
+            ("192.0.2.1, 192.0.2.9", "write an entry of the list for each range"),
+            ("192.0.2.0/24 ", "remove the blanks around it"),
+            ("192.0.2.5", "write 192.0.2.5/32 for the single address"),
+            ("office", "write ADDRESS/LENGTH or FIRST-LAST"),
+        ] {
+            let told = text.parse::<AddressRange>().unwrap_err().to_string();
+            assert!(told.ends_with(&format!(": {mend}")), "{told}");
+        }
     }
 
     #[test]

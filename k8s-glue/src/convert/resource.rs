@@ -1,8 +1,8 @@
 //! The resources of `metallb.io` as lbcore's raw description: one function a kind, types checked, values left to lbcore.
 
 use lbcore::config::{
-    RawAlias, RawBfdProfile, RawBgpAdvertisement, RawCommunity, RawL2Advertisement, RawPeer, RawPool, RawPreference,
-    RawSecretReference, RawServiceAllocation,
+    Category, RawAlias, RawBfdProfile, RawBgpAdvertisement, RawCommunity, RawL2Advertisement, RawPeer, RawPool,
+    RawPreference, RawSecretReference, RawServiceAllocation, Severity,
 };
 use lbcore::peer::Password;
 
@@ -115,11 +115,20 @@ pub(super) fn peer(mut spec: Fields<'_>) -> RawPeer {
     peer
 }
 
-/// BGPPeer of version v1beta1, read as v1beta2: timers that are absent stay absent ([API-CONV-3], [API-CONV-6]).
+/// BGPPeer of version v1beta1, read as v1beta2: timers that are absent stay absent ([API-CONV-3], [API-CONV-6]). Its schema wants a value
+/// in every expression.
 pub(super) fn peer_v1beta1(mut spec: Fields<'_>) -> RawPeer {
     let mut peer = peer_core(&mut spec);
     // The older schema lets 0 pass and means the default by it.
     peer.peer_port = peer.peer_port.filter(|port| *port != 0);
+    for (place, selector) in peer.node_selectors.iter().enumerate() {
+        for (index, _) in selector.match_expressions.iter().enumerate().filter(|(_, one)| one.values.is_empty()) {
+            let field = spec.path_of(&format!("nodeSelectors[{place}].matchExpressions[{index}].values"));
+            let message = "version v1beta1 needs at least one value in every expression".to_owned();
+            let fix = "write metallb.io/v1beta2, which has Exists and DoesNotExist";
+            spec.findings().add(Severity::Error, Category::Schema, &field, message, fix);
+        }
+    }
     spec.warn_unknown();
     peer
 }

@@ -10,7 +10,7 @@ use super::selectors;
 use crate::family::IpFamily;
 use crate::labels::{Labels, any_matches};
 use crate::pool::{AutoAssign, BuggyAddresses, Pool, ServiceAllocation};
-use crate::range::AddressRange;
+use crate::range::{AddressRange, RangeError};
 use crate::service::PoolName;
 
 /// At most so many overlaps are reported for one range, so that a thousand equal ranges give no million problems.
@@ -78,12 +78,11 @@ fn read_entries(addresses: &[String], report: &mut Report<'_>) -> Vec<Entry> {
     for (place, text) in addresses.iter().enumerate() {
         match text.parse() {
             Ok(range) => entries.push(Entry { place, range }),
-            Err(error) => report.error(
-                Category::InvalidAddressRange,
-                format!("spec.addresses[{place}]"),
-                error.to_string(),
-                "write ADDRESS/LENGTH or FIRST-LAST, both ends of one family and in ascending order",
-            ),
+            Err(error) => {
+                let (error, field) = (RangeError::to_string(&error), format!("spec.addresses[{place}]"));
+                let (message, mend) = error.rsplit_once(": ").unwrap_or((&error, ""));
+                report.error(Category::InvalidAddressRange, field, message, mend);
+            }
         }
     }
     entries
