@@ -1,25 +1,22 @@
 //! The configuration of releases before custom resources, from its `ConfigMap` to resources ([LEGACY-1] to [LEGACY-4]).
 //!
-//! Read is the object, or the text that it holds under `config`. What comes out was checked like any other configuration.
+//! Read is the object, the text that it holds under `config`, values of MetalLB's chart that hold it under `configInline`, and the
+//! kind `AddressPool`, which came between the two formats. What comes out was checked like any other configuration.
 
+mod address_pool;
+mod config;
 mod name;
 
-use core::time::Duration;
 use std::io;
 use std::sync::Arc;
 
 use lbcore::config::{Category, ObjectRef, Origin, Problem, Settings, Severity};
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 use crate::args::{ConvertArgs, Outcome};
-use crate::convert::field::{Fields, Findings};
-use crate::convert::parse_duration;
-use crate::manifest::{self, Document, Manifests};
+use crate::manifest::{self, Document, Manifests, Positions};
 use crate::report::{Finding, Report};
 use crate::{load, output};
-
-/// Hold time where the old format gives none.
-const DEFAULT_HOLD_TIME: Duration = Duration::from_secs(90);
 
 /// What came of old configurations.
 #[derive(Clone, Debug, Default)]
@@ -30,14 +27,23 @@ pub struct Conversion {
     pub report: Report,
 }
 
-/// Converts every old configuration among the documents. `namespace` is for those that name none.
+/// Converts every old configuration among the documents. `namespace` is for those that name none. Beside one, other objects are left
+/// out with a warning: files hold more than one thing.
 pub fn convert(manifests: Manifests, namespace: &str) -> Conversion {
     let Manifests { documents, malformed, files } = manifests;
     let mut findings: Vec<Finding> = malformed.iter().map(Finding::of_malformed).collect();
     let count = documents.len() + malformed.len();
     let mut resources = Vec::new();
+    let mut pools = Vec::new();
+    let is_among_old = documents.iter().any(|document| !matches!(Source::of(document), Source::Nothing(_)));
     for document in &documents {
-        match convert_document(document, namespace) {
+        let source = Source::of(document);
+        let is_pool = matches!(source, Source::AddressPool);
+        match convert_document(document, source, namespace) {
+            Ok((converted, warnings)) if is_pool => {
+                pools.extend(converted);
+                findings.extend(warnings);
+            }
             Ok((converted, warnings)) => {
                 resources.extend(converted);
                 findings.extend(warnings);
@@ -45,7 +51,54 @@ pub fn convert(manifests: Manifests, namespace: &str) -> Conversion {
             Err(problems) => findings.extend(problems),
         }
     }
+    if is_among_old {
+        findings.iter_mut().filter(|finding| is_nothing(finding.category)).for_each(pass_over);
+    }
+    let problems = address_pool::check(&pools, &documents, namespace);
+    if problems.is_empty() {
+        resources.extend(pools);
+    }
+    findings.extend(problems);
     Conversion { resources, report: Report::new(findings, &files, count) }
+}
+
+/// What a document holds.
+#[derive(Clone, Copy)]
+enum Source {
+    /// The text in an object, or in a piece of one.
+    ConfigMap,
+    /// The text itself, or the values of a chart.
+    Plain,
+    /// A pool of the kind that came between the formats.
+    AddressPool,
+    /// No old configuration, for this reason.
+    Nothing(Category),
+}
+
+impl Source {
+    fn of(document: &Document) -> Self {
+        let has_text = document.value.get("data").and_then(|data| data.get("config")).is_some_and(Value::is_string);
+        let group = document.value.get("apiVersion").and_then(Value::as_str).and_then(|text| text.split_once('/'));
+        match document.value.get("kind").and_then(Value::as_str) {
+            None | Some("ConfigMap") if has_text => Self::ConfigMap,
+            Some("ConfigMap") => Self::Nothing(Category::NoData),
+            None => Self::Plain,
+            Some("AddressPool") if group.is_some_and(|(group, _)| group == "metallb.io") => Self::AddressPool,
+            Some(_) => Self::Nothing(Category::NotAConfigMap),
+        }
+    }
+}
+
+/// Whether a finding of this category says that there is nothing to convert.
+fn is_nothing(category: &str) -> bool {
+    [Category::NoData.as_str(), Category::NotAConfigMap.as_str()].contains(&category)
+}
+
+/// Makes a warning of a finding that says that there is nothing to convert.
+fn pass_over(finding: &mut Finding) {
+    finding.severity = Severity::Warning;
+    finding.message.push_str(", and it is left out");
+    "keep it beside the result where it is still needed".clone_into(&mut finding.fix);
 }
 
 /// The input is good and describes nothing.
@@ -68,12 +121,11 @@ fn nothing_in(files: &[Arc<str>]) -> Finding {
 /// Resources with warnings, or what is wrong.
 type Converted = Result<(Vec<Value>, Vec<Finding>), Vec<Finding>>;
 
-fn convert_document(document: &Document, namespace: &str) -> Converted {
+fn convert_document(document: &Document, source: Source, namespace: &str) -> Converted {
     let metadata =
         |name: &str| document.value.get("metadata").and_then(|metadata| metadata.get(name)).and_then(Value::as_str);
-    let kind = document.value.get("kind").and_then(Value::as_str);
     let object = ObjectRef {
-        kind: kind.unwrap_or("ConfigMap").into(),
+        kind: document.value.get("kind").and_then(Value::as_str).unwrap_or("ConfigMap").into(),
         namespace: Some(metadata("namespace").unwrap_or(namespace).into()),
         name: metadata("name").unwrap_or("config").into(),
         origin: Origin(0),
@@ -90,39 +142,67 @@ fn convert_document(document: &Document, namespace: &str) -> Converted {
         };
         vec![Finding::of_problem(problem, core::slice::from_ref(document))]
     };
-    let inner = match kind {
-        None => vec![document.clone()],
-        Some("ConfigMap") => {
+    let inner = match source {
+        Source::AddressPool => return address_pool::convert(document, object),
+        Source::Plain => vec![document.clone()],
+        Source::ConfigMap => {
             let text = document.value.get("data").and_then(|data| data.get("config")).and_then(Value::as_str);
-            let fix = "put the configuration under data.config";
-            let text =
-                text.ok_or_else(|| refuse(Category::NoData, "data.config", "there is no configuration in it", fix))?;
-            inner_documents(document, text)?
+            inner_documents(document, text.unwrap_or_default()).map_err(|(line, message)| {
+                let message = format!("line {line} of the text: {message}");
+                refuse(
+                    Category::Schema,
+                    "data.config",
+                    &message,
+                    "correct the YAML there; it is indented with blanks alone",
+                )
+            })?
         }
-        Some(_) => {
+        Source::Nothing(Category::NoData) => {
+            let fix = "put the configuration under data.config";
+            return Err(refuse(Category::NoData, "data.config", "there is no configuration in it", fix));
+        }
+        Source::Nothing(category) => {
             let fix = "give the ConfigMap, or the text of its key config";
-            return Err(refuse(Category::NotAConfigMap, "kind", "this is no ConfigMap", fix));
+            return Err(refuse(category, "kind", "this is no ConfigMap", fix));
         }
     };
     let (mut resources, mut warnings) = (Vec::new(), Vec::new());
     for document in inner {
-        let (converted, found) = convert_config(&document, object.clone())?;
+        let (converted, found) = config::convert(&document, object.clone())?;
         resources.extend(converted);
         warnings.extend(found);
     }
-    check(&resources, &object, document)?;
-    Ok((resources, warnings))
+    match check(&resources, &object, document) {
+        Ok(()) => Ok((resources, warnings)),
+        Err(errors) => Err(warnings.into_iter().chain(errors).collect()),
+    }
 }
 
-/// The configuration within the object; blank lines in front make its lines those of the file.
-fn inner_documents(document: &Document, text: &str) -> Result<Vec<Document>, Vec<Finding>> {
+/// The configuration within the object, or the line of the text that cannot be read and why. Blank lines in front make the lines of a
+/// block those of the file; of a text in quotes every line is that of its key.
+fn inner_documents(document: &Document, text: &str) -> Result<Vec<Document>, (usize, String)> {
     let mut manifests = Manifests::default();
-    let padded = "\n".repeat(document.positions.line_of("data.config")) + text;
+    let key_line = document.positions.line_of("data.config");
+    let padded = "\n".repeat(key_line) + text;
     manifests.read_bytes(&document.file, padded.as_bytes());
-    if manifests.malformed.is_empty() {
-        return Ok(manifests.documents);
+    if let Some(malformed) = manifests.malformed.first() {
+        return Err((malformed.line.saturating_sub(key_line), malformed.reason.to_string()));
     }
-    Err(manifests.malformed.iter().map(Finding::of_malformed).collect())
+    let mut documents = manifests.documents;
+    if !is_block(document, key_line, text) {
+        for inner in &mut documents {
+            inner.line = key_line;
+            inner.positions = Positions::unknown(key_line);
+        }
+    }
+    Ok(documents)
+}
+
+/// Whether the text is likely to stand in lines of its own below its key: nothing else of the object stands there.
+fn is_block(document: &Document, key_line: usize, text: &str) -> bool {
+    let last = key_line + text.lines().count();
+    let others = document.value.keys().filter(|key| *key != "data").map(|key| document.positions.line_of(key));
+    others.into_iter().all(|line| line < key_line || line > last)
 }
 
 /// The resources must make a configuration ([LEGACY-3]); what is wrong is said of the old object.
@@ -141,187 +221,6 @@ fn check(resources: &[Value], object: &ObjectRef, document: &Document) -> Result
 pub fn to_text(resources: &[Value]) -> String {
     let documents: Vec<String> = resources.iter().map(manifest::to_yaml).collect();
     format!("# Made by ferrule convert from a configuration in the old ConfigMap format.\n{}", documents.join("---\n"))
-}
-
-/// A resource with the fields of its spec that are there.
-struct Writer {
-    namespace: Arc<str>,
-}
-
-impl Writer {
-    fn resource(&self, version: &str, kind: &str, name: &str, spec: Map<String, Value>) -> Value {
-        Value::Object(Map::from_iter([
-            ("apiVersion".to_owned(), format!("metallb.io/{version}").into()),
-            ("kind".to_owned(), kind.into()),
-            ("metadata".to_owned(), json!({"name": name, "namespace": &*self.namespace})),
-            ("spec".to_owned(), Value::Object(spec)),
-        ]))
-    }
-}
-
-/// Puts a field in where it is there.
-fn put(spec: &mut Map<String, Value>, name: &str, value: Option<impl Into<Value>>) {
-    if let Some(value) = value {
-        spec.insert(name.to_owned(), value.into());
-    }
-}
-
-fn put_list(spec: &mut Map<String, Value>, name: &str, values: Vec<String>) {
-    put(spec, name, (!values.is_empty()).then_some(values));
-}
-
-fn convert_config(document: &Document, object: ObjectRef) -> Converted {
-    let writer = Writer { namespace: object.namespace.clone().unwrap_or_default() };
-    let findings = Findings::of(object, document);
-    let mut root = Fields::of(&findings, &document.value);
-    let mut resources: Vec<Value> = Vec::new();
-    for (index, mut peer) in root.children("peers").into_iter().enumerate() {
-        let spec = peer_spec(&mut peer);
-        peer.warn_unknown();
-        resources.push(writer.resource("v1beta2", "BGPPeer", &format!("peer{}", index + 1), spec));
-    }
-    let mut advertisements = Advertisements::default();
-    for mut pool in root.children("address-pools") {
-        let name = resource_name(&mut pool);
-        let mut spec = Map::new();
-        put_list(&mut spec, "addresses", pool.texts("addresses"));
-        put(&mut spec, "autoAssign", pool.boolean("auto-assign"));
-        put(&mut spec, "avoidBuggyIPs", pool.boolean("avoid-buggy-ips"));
-        resources.push(writer.resource("v1beta1", "IPAddressPool", &name, spec));
-        advertisements.of_pool(&mut pool, &name, &writer);
-        pool.warn_unknown();
-    }
-    resources.extend(advertisements.bgp.into_iter().chain(advertisements.l2));
-    for mut profile in root.children("bfd-profiles") {
-        let name = resource_name(&mut profile);
-        let spec = profile_spec(&mut profile);
-        profile.warn_unknown();
-        resources.push(writer.resource("v1beta1", "BFDProfile", &name, spec));
-    }
-    let aliases = root.text_map("bgp-communities");
-    if !aliases.is_empty() {
-        let aliases: Vec<Value> = aliases.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
-        let spec = Map::from_iter([("communities".to_owned(), aliases.into())]);
-        resources.push(writer.resource("v1beta1", "Community", "communities", spec));
-    }
-    root.warn_unknown();
-    let documents = core::slice::from_ref(document);
-    let problems = findings.into_problems().into_iter();
-    let found: Vec<Finding> = problems.map(|problem| Finding::of_problem(problem, documents)).collect();
-    let refused = found.iter().any(|finding| finding.severity == Severity::Error);
-    if refused { Err(found) } else { Ok((resources, found)) }
-}
-
-/// The name of a pool or profile, made into one that the API server takes ([LEGACY-2]).
-fn resource_name(fields: &mut Fields<'_>) -> String {
-    let given = fields.text("name").unwrap_or_default();
-    name::sanitized(&given).unwrap_or_else(|| {
-        let message = format!("no name of a resource can be made of {given:?}");
-        let fix = "give it a name with a letter";
-        fields.findings().add(Severity::Error, Category::InvalidName, &fields.path_of("name"), message, fix);
-        String::new()
-    })
-}
-
-/// BGP and layer 2 advertisements, numbered across all pools.
-#[derive(Default)]
-struct Advertisements {
-    bgp: Vec<Value>,
-    l2: Vec<Value>,
-}
-
-impl Advertisements {
-    /// [LEGACY-1]
-    fn of_pool(&mut self, pool: &mut Fields<'_>, name: &str, writer: &Writer) {
-        let protocol = pool.text("protocol").unwrap_or_default();
-        let mut given: Vec<Map<String, Value>> = Vec::new();
-        for mut advertisement in pool.children("bgp-advertisements") {
-            let mut spec = Map::new();
-            put(&mut spec, "aggregationLength", advertisement.integer("aggregation-length"));
-            put(&mut spec, "aggregationLengthV6", advertisement.integer("aggregation-length-v6"));
-            put(&mut spec, "localPref", advertisement.integer("localpref"));
-            put_list(&mut spec, "communities", advertisement.texts("communities"));
-            advertisement.warn_unknown();
-            given.push(spec);
-        }
-        if given.is_empty() && protocol == "bgp" {
-            given.push(Map::new());
-        }
-        for mut spec in given {
-            spec.insert("ipAddressPools".to_owned(), json!([name]));
-            let own_name = format!("bgpadvertisement{}", self.bgp.len() + 1);
-            self.bgp.push(writer.resource("v1beta1", "BGPAdvertisement", &own_name, spec));
-        }
-        if protocol == "layer2" {
-            let spec = Map::from_iter([("ipAddressPools".to_owned(), json!([name]))]);
-            let own_name = format!("l2advertisement{}", self.l2.len() + 1);
-            self.l2.push(writer.resource("v1beta1", "L2Advertisement", &own_name, spec));
-        }
-    }
-}
-
-fn peer_spec(peer: &mut Fields<'_>) -> Map<String, Value> {
-    let mut spec = Map::new();
-    put(&mut spec, "myASN", peer.integer("my-asn"));
-    put(&mut spec, "peerASN", peer.integer("peer-asn"));
-    put(&mut spec, "peerAddress", peer.text("peer-address"));
-    put(&mut spec, "sourceAddress", peer.text("source-address"));
-    put(&mut spec, "peerPort", peer.integer("peer-port").filter(|port| *port != 0));
-    let hold_time = whole_seconds(peer, "hold-time").unwrap_or(DEFAULT_HOLD_TIME.as_secs());
-    put(&mut spec, "holdTime", Some(format!("{hold_time}s")));
-    put(&mut spec, "keepaliveTime", whole_seconds(peer, "keepalive-time").map(|seconds| format!("{seconds}s")));
-    put(&mut spec, "routerID", peer.text("router-id"));
-    put(&mut spec, "password", peer.text("password"));
-    let profile = peer.text("bfd-profile").filter(|profile| !profile.is_empty());
-    put(&mut spec, "bfdProfile", profile.map(|profile| name::sanitized(&profile).unwrap_or(profile)));
-    put(&mut spec, "ebgpMultiHop", peer.boolean("ebgp-multihop"));
-    let selectors: Vec<Value> = peer.children("node-selectors").into_iter().map(selector).collect();
-    put(&mut spec, "nodeSelectors", (!selectors.is_empty()).then_some(selectors));
-    spec
-}
-
-/// A timer without its fractions of a second.
-fn whole_seconds(peer: &mut Fields<'_>, name: &'static str) -> Option<u64> {
-    let text = peer.text(name)?;
-    let duration = parse_duration(&text);
-    if duration.is_none() {
-        let message = format!("{text:?} is no duration");
-        let fix = "write a duration such as 90s";
-        peer.findings().add(Severity::Error, Category::InvalidTimers, &peer.path_of(name), message, fix);
-    }
-    Some(duration?.as_secs())
-}
-
-fn selector(mut fields: Fields<'_>) -> Value {
-    let mut selector = Map::new();
-    let labels = fields.text_map("match-labels");
-    if !labels.is_empty() {
-        selector.insert("matchLabels".to_owned(), json!(labels));
-    }
-    let mut expressions = Vec::new();
-    for mut expression in fields.children("match-expressions") {
-        let mut requirement = Map::new();
-        put(&mut requirement, "key", expression.text("key"));
-        put(&mut requirement, "operator", expression.text("operator"));
-        put_list(&mut requirement, "values", expression.texts("values"));
-        expression.warn_unknown();
-        expressions.push(Value::Object(requirement));
-    }
-    put(&mut selector, "matchExpressions", (!expressions.is_empty()).then_some(expressions));
-    fields.warn_unknown();
-    Value::Object(selector)
-}
-
-fn profile_spec(profile: &mut Fields<'_>) -> Map<String, Value> {
-    let mut spec = Map::new();
-    put(&mut spec, "receiveInterval", profile.integer("receive-interval"));
-    put(&mut spec, "transmitInterval", profile.integer("transmit-interval"));
-    put(&mut spec, "detectMultiplier", profile.integer("detect-multiplier"));
-    put(&mut spec, "echoInterval", profile.integer("echo-interval"));
-    put(&mut spec, "echoMode", Some(profile.boolean("echo-mode").unwrap_or_default()));
-    put(&mut spec, "passiveMode", Some(profile.boolean("passive-mode").unwrap_or_default()));
-    put(&mut spec, "minimumTtl", profile.integer("minimum-ttl"));
-    spec
 }
 
 /// `ferrule convert`: resources on standard output, problems on standard error.
@@ -343,4 +242,54 @@ pub fn run(arguments: &ConvertArgs) -> io::Result<Outcome> {
     }
     output::print(&to_text(&conversion.resources))?;
     Ok(Outcome::Good)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn converted(text: &str) -> (Vec<String>, Vec<(Severity, &'static str, usize)>) {
+        let mut manifests = Manifests::default();
+        manifests.read_bytes(&"a.yaml".into(), text.as_bytes());
+        let Conversion { resources, report } = convert(manifests, "metallb-system");
+        let name = |resource: &Value| format!("{} {}", resource["kind"], resource["metadata"]["name"]).replace('"', "");
+        let findings = report.findings().iter().map(|finding| (finding.severity, finding.category, finding.line));
+        (resources.iter().map(name).collect(), findings.collect())
+    }
+
+    const OLD_POOL: &str = "apiVersion: metallb.io/v1beta1\nkind: AddressPool\nmetadata: {name: office}\nspec:\n  protocol: bgp\n  addresses: \
+                            [192.0.2.0/24]\n  bgpAdvertisements: [{aggregationLength: 24}, {communities: [home]}]\n";
+    const HOME: &str = "apiVersion: metallb.io/v1beta1\nkind: Community\nmetadata: {name: c}\nspec: {communities: [{name: home, value: '1:2'}]}\n";
+
+    #[test]
+    fn pools_of_the_kind_in_between_are_turned_with_what_stands_beside_them() {
+        let (resources, findings) = converted(&format!("{OLD_POOL}---\n{HOME}"));
+        assert_eq!(resources, ["IPAddressPool office", "BGPAdvertisement office", "BGPAdvertisement office-2"]);
+        assert_eq!(findings, [(Severity::Warning, "not-a-configmap", 10)]);
+        let (resources, findings) = converted(OLD_POOL);
+        assert_eq!((resources.len(), findings), (0, vec![(Severity::Error, "unknown-community", 1)]));
+    }
+
+    #[test]
+    fn values_of_the_chart_and_pieces_of_the_object_are_taken() {
+        let config = "address-pools: [{name: office, protocol: layer2, addresses: [192.0.2.0/24]}]";
+        for text in [format!("configInline:\n  {config}\ncontroller: {{}}\n"), format!("data:\n  config: '{config}'\n")]
+        {
+            let (resources, findings) = converted(&text);
+            assert_eq!(resources, ["IPAddressPool office", "L2Advertisement l2advertisement1"], "{text}");
+            assert_eq!(findings, [], "{text}");
+        }
+    }
+
+    #[test]
+    fn lines_are_those_of_the_file() {
+        let object = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: config}\ndata:\n";
+        let block = format!("{object}  config: |\n    address-pools:\n    - name: 7\n      addresses: x\n");
+        assert_eq!(converted(&block).1[0].2, 7);
+        let quoted =
+            "apiVersion: v1\ndata:\n  config: \"address-pools:\\n- name: 'a'\\n  addresses: x\\n\"\nkind: ConfigMap\n";
+        assert_eq!(converted(quoted).1[0].2, 3);
+        let tab = "apiVersion: v1\ndata:\n  config: \"address-pools:\\n\\t- a\\n\"\nkind: ConfigMap\n";
+        assert_eq!(converted(tab).1, [(Severity::Error, "schema", 3)]);
+    }
 }

@@ -72,6 +72,8 @@ pub(crate) struct Fields<'o> {
     map: Option<&'o Map<String, Value>>,
     path: String,
     known: Vec<&'static str>,
+    /// Whether a whole number is taken for the text of it, here and below.
+    loose_texts: bool,
 }
 
 /// How a value is called in a message; texts and numbers with what they are.
@@ -89,7 +91,12 @@ fn describe(value: &Value) -> String {
 impl<'o> Fields<'o> {
     /// The fields of the whole object.
     pub(crate) const fn of(findings: &'o Findings, map: &'o Map<String, Value>) -> Self {
-        Self { findings, map: Some(map), path: String::new(), known: Vec::new() }
+        Self { findings, map: Some(map), path: String::new(), known: Vec::new(), loose_texts: false }
+    }
+
+    /// Takes a whole number for its text, as the reader of the old format did: `password: 12345`.
+    pub(crate) fn with_loose_texts(self) -> Self {
+        Self { loose_texts: true, ..self }
     }
 
     /// The path of a field of this map.
@@ -130,6 +137,7 @@ impl<'o> Fields<'o> {
     fn as_text(&self, path: &str, value: &Value) -> Option<String> {
         match value {
             Value::String(text) => Some(text.clone()),
+            Value::Number(number) if self.loose_texts && !number.is_f64() => Some(number.to_string()),
             Value::Bool(_) | Value::Number(_) => {
                 self.refuse(path, value, "a text", "put the value in quotes");
                 None
@@ -216,7 +224,7 @@ impl<'o> Fields<'o> {
             self.refuse(&path, value, "a map", "write fields of its own below it");
             return None;
         };
-        Some(Self { findings: self.findings, map: Some(map), path, known: Vec::new() })
+        Some(Self { findings: self.findings, map: Some(map), path, known: Vec::new(), loose_texts: self.loose_texts })
     }
 
     /// A map with fields of its own, `None` where absent.
@@ -227,7 +235,8 @@ impl<'o> Fields<'o> {
 
     /// A map with fields of its own; one without fields where absent.
     pub(crate) fn child(&mut self, name: &'static str) -> Self {
-        let empty = Self { findings: self.findings, map: None, path: self.path_of(name), known: Vec::new() };
+        let (path, loose_texts) = (self.path_of(name), self.loose_texts);
+        let empty = Self { findings: self.findings, map: None, path, known: Vec::new(), loose_texts };
         self.optional(name).unwrap_or(empty)
     }
 

@@ -96,7 +96,7 @@ fn kind_of_metallb(version: &str, kind: &str) -> Kind {
         "L2Advertisement" => Ours::L2Advertisement,
         "ConfigurationState" | "ServiceBGPStatus" | "ServiceL2Status" => Ours::Status,
         "AddressPool" => {
-            let fix = "write an IPAddressPool and an L2Advertisement or BGPAdvertisement in its place";
+            let fix = "turn it into an IPAddressPool and an advertisement with `ferrule convert`";
             return Kind::Unknown { message: "the kind AddressPool is no longer part of metallb.io".to_owned(), fix };
         }
         "AddressReservation" | "PoolPolicy" => {
