@@ -1,4 +1,4 @@
-//! Holds the build against the conformance vectors: every file below `CONFORMANCE_DIR` (default: the copy beside this file).
+//! Holds the build against the conformance vectors: every file below `CONFORMANCE_DIR` (default: the copy beside this file, and our own in `conformance-own`).
 //!
 //! Nothing is skipped. A vector that is failed on purpose stands with its reason in `docs/differences.md`, under the heading that `conformance/on_purpose.rs` names, and nowhere
 //! else; it fails the run when it passes, so that the list stays true. `conformance-vectors/README.md` says what the files mean.
@@ -35,25 +35,30 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use on_purpose::Listed;
 use vector::{Kind, Vector};
 
+/// The vectors that everybody has, and ours.
+const FOLDERS: [&str; 2] = ["conformance-vectors", "conformance-own"];
+
 /// Passed and run, by area and kind.
 type Counts = Arc<Mutex<BTreeMap<(String, Kind), (usize, usize)>>>;
 
 fn main() -> ExitCode {
     let crate_folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     let given = std::env::var_os("CONFORMANCE_DIR").map(PathBuf::from);
-    let folder = given.clone().unwrap_or_else(|| crate_folder.join("tests/conformance-vectors"));
+    let ours = || FOLDERS.map(|folder| crate_folder.join("tests").join(folder)).to_vec();
+    let folders = given.clone().map_or_else(ours, |folder| vec![folder]);
     let differences = std::fs::read_to_string(crate_folder.join("../docs/differences.md")).unwrap();
     let listed = Arc::new(on_purpose::listed(&differences));
     let counts = Counts::default();
     let mut trials: Vec<Trial> = on_purpose::trials(&differences);
     let mut ids = BTreeSet::new();
-    for file in files_below(&folder) {
+    let files = folders.iter().flat_map(|folder| files_below(folder).into_iter().map(move |file| (folder, file)));
+    for (folder, file) in files {
         let (counts, listed) = (Arc::clone(&counts), Arc::clone(&listed));
-        let name = file.strip_prefix(&folder).unwrap_or(&file).with_extension("").to_string_lossy().into_owned();
+        let name = file.strip_prefix(folder).unwrap_or(&file).with_extension("").to_string_lossy().into_owned();
         ids.insert(id_of(&name).to_owned());
         trials.push(Trial::test(name.clone(), move || judge(&name, &file, &listed, &counts)));
     }
-    assert!(!ids.is_empty(), "there is no vector below {}", folder.display());
+    assert!(!ids.is_empty(), "there is no vector below {folders:?}");
     if given.is_none() {
         let unknown: Vec<String> = listed.keys().filter(|id| !ids.contains(*id)).cloned().collect();
         trials.push(Trial::test("differences.md lists vectors that are there", move || {

@@ -3,6 +3,7 @@
 use k8s_glue::convert::parse_duration;
 use k8s_glue::legacy;
 use k8s_glue::peer_version::{PeerVersion, to_version};
+use lbcore::config::Severity;
 use serde_json::{Map, Value, json};
 
 use crate::comparison::Differences;
@@ -13,7 +14,8 @@ pub(crate) fn compare(vector: &Vector) -> Differences {
     let (found, errors) = match vector.option("to") {
         "" => {
             let conversion = legacy::convert(read(&vector.input), "metallb-system");
-            let categories: Vec<&str> = conversion.report.findings().iter().map(|finding| finding.category).collect();
+            let errors = conversion.report.findings().iter().filter(|finding| finding.severity == Severity::Error);
+            let categories: Vec<&str> = errors.map(|finding| finding.category).collect();
             (conversion.resources, categories)
         }
         wanted => {

@@ -5,13 +5,16 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use k8s_glue::convert::{Objects, ServiceObject};
 use k8s_glue::load::{self, Loaded};
 use k8s_glue::manifest::{Document, Manifests};
 use k8s_glue::plan::{self, PlanSettings, PlannedError};
+use lbcore::addresses::parse_address;
 use lbcore::allocator::Allocator;
-use lbcore::config::{Config, Level, PeerRules, Settings};
+use lbcore::config::salvage::{Salvaged, salvage};
+use lbcore::config::{Config, Level, PeerRules, RawConfig, Settings};
 use lbcore::converge::{Convergence, ServiceKind, converge};
 use lbcore::decide::Snapshot;
 use lbcore::service::{PoolName, ServiceKey};
@@ -37,8 +40,13 @@ pub(crate) struct World {
     settings: Settings,
     plan_settings: PlanSettings,
     allocator: Allocator,
-    /// The last good configuration ([CFG-10]).
-    config: Option<std::sync::Arc<Config>>,
+    /// What the roles of a cluster hold in force: a faulty object's last good version, or nothing of it.
+    config: Arc<Config>,
+    in_force: RawConfig,
+    /// Whether a pool is left out: the addresses that no other pool has may be its.
+    has_refused_pool: bool,
+    /// Whether the vector speaks for a backend that lacks what ours has.
+    is_native: bool,
     outcomes: BTreeMap<ServiceKey, Outcome>,
 }
 
@@ -48,6 +56,11 @@ pub(crate) fn settings_of(vector: &Vector) -> Settings {
         peer_rules: if vector.option("bgpBackend") == "frr" { PeerRules::OneRouter } else { PeerRules::Independent },
         ..Settings::default()
     }
+}
+
+/// Whether the vector is of the backend that lacks most; what it refuses for that alone is accepted here.
+pub(crate) fn is_native(vector: &Vector) -> bool {
+    vector.option("bgpBackend") == "native"
 }
 
 pub(crate) fn read(text: &str) -> Manifests {
@@ -75,9 +88,9 @@ fn plan_settings_of(vector: &Vector) -> PlanSettings {
 }
 
 /// Kind, namespace and name, as `delete` of a step writes them.
-fn identity(document: &Document) -> String {
-    let kind = document.value["kind"].as_str().unwrap_or_default();
-    let metadata = |name: &str| document.value["metadata"][name].as_str();
+pub(crate) fn identity(document: &Document) -> String {
+    let kind = document.value.get("kind").and_then(Value::as_str).unwrap_or_default();
+    let metadata = |name: &str| document.value.get("metadata")?.get(name)?.as_str();
     let name = metadata("name").unwrap_or_default();
     match kind {
         "Node" | "Namespace" => format!("{kind}/{name}"),
@@ -93,7 +106,10 @@ impl World {
             settings: settings_of(vector),
             plan_settings: plan_settings_of(vector),
             allocator: Allocator::default(),
-            config: None,
+            config: Arc::default(),
+            in_force: RawConfig::default(),
+            has_refused_pool: false,
+            is_native: is_native(vector),
             outcomes: BTreeMap::new(),
         };
         world.put(&vector.input);
@@ -122,15 +138,40 @@ impl World {
         load::check(manifests, &self.settings)
     }
 
-    /// What decisions are made on: the recorded addresses of now; `None` without an accepted configuration.
-    pub(crate) fn snapshot(&self) -> Option<Snapshot> {
+    /// Takes over the objects as they are, as the roles of a cluster do.
+    fn judge(&mut self) -> Objects {
+        let Loaded { objects, .. } = self.load();
+        let Salvaged { config, in_force, left_out, .. } =
+            salvage(&objects.config, &objects.problems, &self.in_force, &self.settings);
+        self.has_refused_pool = left_out.iter().any(|object| &*object.kind == "IPAddressPool");
+        self.config = config;
+        self.in_force = in_force;
+        objects
+    }
+
+    /// Whether the addresses recorded for a Service may be those of a pool that is refused: they stay as they are ([CTRL-39]).
+    fn is_stranded(&self, service: &ServiceObject) -> bool {
+        let in_some_pool = |text: &String| {
+            let address = parse_address(text);
+            address.is_some_and(|address| self.config.pools().values().any(|pool| pool.pool.contains(address)))
+        };
+        self.has_refused_pool && !service.recorded.is_empty() && !service.recorded.iter().any(in_some_pool)
+    }
+
+    /// What decisions are made on: the recorded addresses of now.
+    pub(crate) fn snapshot(&self) -> Snapshot {
         let objects = self.load().objects;
-        let mut snapshot = plan::snapshot::of(self.config.as_ref()?, &objects, &[], &self.plan_settings);
+        let mut snapshot = plan::snapshot::of(&self.config, &objects, &[], &self.plan_settings);
         for service in objects.services.iter().filter(|service| self.outcomes.contains_key(&service.key)) {
             let endpoints = objects.endpoints.get(&service.key).map(Vec::as_slice);
             snapshot.set_service(plan::snapshot::facts(service, self.recorded(service.key.as_str()), endpoints));
         }
-        Some(snapshot)
+        snapshot
+    }
+
+    /// Whether less may be expected to be announced than we do: one engine has all that any backend has.
+    pub(crate) const fn expects_less(&self) -> bool {
+        self.is_native
     }
 
     pub(crate) fn plan_settings(&self) -> &PlanSettings {
@@ -176,7 +217,7 @@ impl World {
             }
             Action::Restart => {
                 self.allocator = Allocator::default();
-                self.config = None;
+                self.in_force = RawConfig::default();
                 self.start();
             }
             Action::Check => self.settle(&[]),
@@ -185,30 +226,22 @@ impl World {
 
     /// What a program does that has just started.
     fn start(&mut self) {
-        let Loaded { objects, config, .. } = self.load();
-        self.config = config;
+        let mut objects = self.judge();
         self.outcomes.clear();
-        if let Some(config) = self.config.clone() {
-            let mut allocator = core::mem::take(&mut self.allocator);
-            let assignments = plan::assign(&config, &objects, &self.plan_settings, &mut allocator).unwrap();
-            self.allocator = allocator;
-            for assignment in assignments {
-                self.record(&assignment.state.key, assignment.state.kind, &assignment.outcome);
-            }
+        objects.services.retain(|service| !self.is_stranded(service));
+        let mut allocator = core::mem::take(&mut self.allocator);
+        let assignments = plan::assign(&self.config, &objects, &self.plan_settings, &mut allocator).unwrap();
+        self.allocator = allocator;
+        for assignment in assignments {
+            self.record(&assignment.state.key, assignment.state.kind, &assignment.outcome);
         }
         self.settle(&[]);
     }
 
     /// Takes over the objects as they are and looks at Services until nothing changes; those named first, in this order.
     fn settle(&mut self, first: &[ServiceKey]) {
-        let Loaded { objects, config, .. } = self.load();
-        if let Some(config) = config {
-            self.allocator.replace_pools(config.pools().values().map(|pool| (*pool.pool).clone())).unwrap();
-            self.config = Some(config);
-        }
-        if self.config.is_none() {
-            return;
-        }
+        let objects = self.judge();
+        self.allocator.follow(&self.config).unwrap();
         let gone: Vec<ServiceKey> = self.outcomes.keys().filter(|key| find(&objects, key).is_none()).cloned().collect();
         for key in gone {
             self.allocator.forget_by_key(&key);
@@ -240,6 +273,9 @@ impl World {
     fn look_at(&mut self, key: &ServiceKey) {
         let objects = self.load().objects;
         let Some(service) = find(&objects, key) else { return };
+        if self.is_stranded(service) && self.allocator.allocation_by_key(key).is_none() {
+            return;
+        }
         let ours = service.is_of_class(self.plan_settings.load_balancer_class.as_deref());
         // What holds an address in memory is handled to be released, whatever its class became ([CTRL-3]).
         if !ours && self.allocator.allocation_by_key(key).is_none() {
