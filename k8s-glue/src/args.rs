@@ -4,6 +4,7 @@
 //! Nothing here decides; each command lives in the module of its name.
 
 mod controller;
+mod explain;
 mod role;
 mod speaker;
 mod spelling;
@@ -21,6 +22,7 @@ use lbcore::ownership::ReturnPolicy;
 use crate::{crd, demo, legacy, plan, run, validate};
 
 pub use controller::{ControllerArgs, WebhookMode};
+pub use explain::{ExplainArgs, ExplainOutput};
 pub use role::{BgpType, Ineffective, LogLevel, RoleArgs, TlsArgs, UnknownNamespace};
 pub use speaker::SpeakerArgs;
 
@@ -90,6 +92,8 @@ pub enum Command {
     Crds(CrdsArgs),
     /// Watch the main job done in a laboratory on this machine: an owner dies, another takes over, the outage is measured.
     Demo(DemoArgs),
+    /// Say why a Service has its address or has none, and which node announces it and why: rule by rule, with what would change it.
+    Explain(ExplainArgs),
     /// Show what would happen, offline: addresses, layer 2 owners, BGP routes.
     Plan(PlanArgs),
     /// Run as a daemon of this host, without a cluster: allocate addresses to Services in files and answer for them on the segment.
@@ -351,6 +355,7 @@ pub fn dispatch(parsed: &Parsed) -> Result<Outcome> {
         Command::Convert(arguments) => Ok(legacy::run(arguments)?),
         Command::Crds(arguments) => crd::run(arguments).map_err(Into::into),
         Command::Demo(arguments) => demo::run(arguments).map(|()| Outcome::Good).map_err(Into::into),
+        Command::Explain(arguments) => crate::explain::explain(arguments).map_err(Into::into),
         Command::Plan(arguments) => plan::plan(arguments).map_err(Into::into),
         Command::Run(arguments) => run::run(arguments).map_err(Into::into),
         Command::Speaker(arguments) => crate::speaker::run(arguments).map_err(Into::into),

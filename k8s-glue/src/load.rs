@@ -33,17 +33,41 @@ pub fn load(paths: &[PathBuf], settings: &Settings) -> Loaded {
     check(manifest::read_paths(paths), settings)
 }
 
-/// Checks what was read.
-pub fn check(manifests: Manifests, settings: &Settings) -> Loaded {
+/// An input that was read, before the rules between its objects are looked at.
+#[derive(Clone, Debug)]
+pub(crate) struct Input {
+    pub(crate) documents: Vec<Document>,
+    malformed: Vec<Malformed>,
+    pub(crate) objects: Objects,
+    /// What is wrong with the objects each for itself.
+    pub(crate) typed: Vec<Problem>,
+    /// The same and what could not be read, as findings.
+    pub(crate) findings: Vec<Finding>,
+    pub(crate) files: Vec<Arc<str>>,
+}
+
+/// Reads files and folders, and judges each object for itself.
+pub(crate) fn read(paths: &[PathBuf], settings: &Settings) -> Input {
+    input(manifest::read_paths(paths), settings)
+}
+
+fn input(manifests: Manifests, settings: &Settings) -> Input {
     let Manifests { documents, malformed, files } = manifests;
     let mut objects = convert::objects(&documents, &settings.install_namespace);
-    let outcome = Config::build(&objects.config, settings);
     let typed = core::mem::take(&mut objects.problems);
-    let unreadable = Unreadable::of(&typed);
-    let ruled: Vec<Problem> = outcome.problems.into_iter().filter(|problem| !unreadable.explains(problem)).collect();
     let mut findings: Vec<Finding> = malformed.iter().map(Finding::of_malformed).collect();
     findings.extend(empty_files(&documents, &malformed, &files));
-    findings.extend(typed.into_iter().chain(ruled).map(|problem| Finding::of_problem(problem, &documents)));
+    findings.extend(typed.iter().cloned().map(|problem| Finding::of_problem(problem, &documents)));
+    Input { documents, malformed, objects, typed, findings, files }
+}
+
+/// Checks what was read.
+pub fn check(manifests: Manifests, settings: &Settings) -> Loaded {
+    let Input { documents, malformed, objects, typed, mut findings, files } = input(manifests, settings);
+    let outcome = Config::build(&objects.config, settings);
+    let unreadable = Unreadable::of(&typed);
+    let ruled = outcome.problems.into_iter().filter(|problem| !unreadable.explains(problem));
+    findings.extend(ruled.map(|problem| Finding::of_problem(problem, &documents)));
     let report = Report::new(findings, &files, documents.len() + malformed.len());
     let config = outcome.config.filter(|_| report.is_valid());
     let none = BTreeMap::new();
@@ -60,11 +84,11 @@ fn empty_files(documents: &[Document], malformed: &[Malformed], files: &[Arc<str
 }
 
 /// The fields of each document whose values could not be read.
-#[derive(Default)]
-struct Unreadable<'p>(BTreeMap<Origin, BTreeSet<&'p str>>);
+#[derive(Debug, Default)]
+pub(crate) struct Unreadable<'p>(BTreeMap<Origin, BTreeSet<&'p str>>);
 
 impl<'p> Unreadable<'p> {
-    fn of(typed: &'p [Problem]) -> Self {
+    pub(crate) fn of(typed: &'p [Problem]) -> Self {
         let mut fields: BTreeMap<Origin, BTreeSet<&'p str>> = BTreeMap::new();
         for problem in typed.iter().filter(|problem| problem.severity == Severity::Error) {
             fields.entry(origin_of(problem)).or_default().insert(&problem.field);
@@ -74,7 +98,7 @@ impl<'p> Unreadable<'p> {
 
     /// Whether a rule complains of a field only because its value, or one within it or around it, could not be read, which is reported
     /// already.
-    fn explains(&self, problem: &Problem) -> bool {
+    pub(crate) fn explains(&self, problem: &Problem) -> bool {
         let Some(fields) = problem.object.as_ref().and_then(|object| self.0.get(&object.origin)) else { return false };
         let field = problem.field.as_str();
         let within = fields.range(field..).next().is_some_and(|known| known.starts_with(field));

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use lbcore::allocator::{Allocator, NoAddress, PoolsError};
 use lbcore::announce::RouteAttributes;
 use lbcore::config::{Config, Settings};
-use lbcore::converge::{Convergence, ServiceKind, ServiceState, converge_all};
+use lbcore::converge::{Convergence, Moment, RecordFate, ServiceKind, ServiceState, Told, converge_all_telling};
 use lbcore::decide::{Owners, Snapshot, routes_by_peer};
 use lbcore::family::IpFamily;
 use lbcore::link::LinkSelection;
@@ -141,6 +141,8 @@ pub struct Assignment<'o> {
     pub state: ServiceState,
     /// What it gets.
     pub outcome: Convergence,
+    /// What becomes of the addresses recorded for it.
+    pub fate: RecordFate,
 }
 
 /// Gives every Service of the class its addresses, as a program does that has just started.
@@ -155,13 +157,31 @@ pub fn assign<'o>(
     settings: &PlanSettings,
     allocator: &mut Allocator,
 ) -> Result<Vec<Assignment<'o>>, PlanError> {
+    assign_watched(config, objects, settings, allocator, |_| {})
+}
+
+/// Like [`assign`], and shows each moment before a Service gets its addresses.
+///
+/// # Errors
+/// [`PlanError::Pools`].
+pub fn assign_watched<'o>(
+    config: &Config,
+    objects: &'o Objects,
+    settings: &PlanSettings,
+    allocator: &mut Allocator,
+    watch: impl FnMut(Moment<'_>),
+) -> Result<Vec<Assignment<'o>>, PlanError> {
     allocator.follow(config)?;
     let class = settings.load_balancer_class.as_deref();
     let ours: Vec<&ServiceObject> = objects.services.iter().filter(|service| service.is_of_class(class)).collect();
     let states: Vec<ServiceState> = ours.iter().map(|service| settings.state_of(service)).collect();
-    let outcomes = converge_all(allocator, &states);
-    let assignments = ours.into_iter().zip(states).zip(outcomes);
-    Ok(assignments.map(|((object, state), outcome)| Assignment { object, state, outcome }).collect())
+    let told = converge_all_telling(allocator, &states, watch);
+    let assignments = ours.into_iter().zip(states).zip(told);
+    let assignment = |((object, state), told)| {
+        let Told { outcome, fate, .. } = told;
+        Assignment { object, state, outcome, fate }
+    };
+    Ok(assignments.map(assignment).collect())
 }
 
 /// The Services whose request cannot be met, as warnings: they do not make a configuration wrong.
@@ -223,9 +243,23 @@ fn planned_service(key: &ServiceKey, outcome: &Convergence) -> PlannedService {
 /// # Errors
 /// [`PlanError::Pools`].
 pub fn plan_of(config: &Arc<Config>, objects: &Objects, settings: &PlanSettings) -> Result<Plan, PlanError> {
+    Ok(planned(config, objects, settings)?.plan)
+}
+
+/// A plan with what it was made from.
+#[derive(Debug)]
+struct Planned<'o> {
+    plan: Plan,
+    assignments: Vec<Assignment<'o>>,
+    snapshot: Snapshot,
+}
+
+fn planned<'o>(config: &Arc<Config>, objects: &'o Objects, settings: &PlanSettings) -> Result<Planned<'o>, PlanError> {
     let assignments = assign(config, objects, settings, &mut Allocator::default())?;
     let snapshot = snapshot::of(config, objects, &assignments, settings);
-    Ok(Plan { services: planned_services(&assignments), layer2: owners(&snapshot, settings), bgp: routes(&snapshot) })
+    let services = planned_services(&assignments);
+    let plan = Plan { services, layer2: owners(&snapshot, settings), bgp: routes(&snapshot) };
+    Ok(Planned { plan, assignments, snapshot })
 }
 
 /// The first owner of each address, sorted by address; an owner without any of the links asked for answers nowhere ([L2-30]).

@@ -492,3 +492,55 @@ fn faults_of_policies_have_file_line_field_and_mend() {
     let rows: Vec<(&str, u64)> = found.iter().map(|(_, category, line)| (category.as_str(), *line)).collect();
     assert_eq!(rows, [("invalid-address-range", 9), ("schema", 14), ("schema", 17)]);
 }
+
+/// The repository.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// The text with what the commands in it print now: in blocks marked `console`, what follows `$ ferrule ...`.
+fn with_real_output(text: &str) -> String {
+    let mut out = String::new();
+    let (mut in_block, mut in_output) = (false, false);
+    for line in text.lines() {
+        if line.starts_with("```") {
+            in_block = line == "```console";
+            in_output = false;
+        } else if let Some(arguments) = line.strip_prefix("$ ferrule ").filter(|_| in_block) {
+            in_output = true;
+            let ran = Command::new(env!("CARGO_BIN_EXE_ferrule"))
+                .args(arguments.split_whitespace())
+                .current_dir(root())
+                .output()
+                .expect("the binary is built before its tests");
+            out.push_str(line);
+            out.push('\n');
+            out.push_str(&stdout(&ran));
+            continue;
+        } else if line.starts_with("$ ") {
+            in_output = false;
+        }
+        if !in_output {
+            out.push_str(line);
+            out.push('\n');
+        }
+    }
+    out
+}
+
+// What these pages show is what the program prints. FERRULE_REWRITE_DOCS=1 puts it there.
+#[test]
+fn the_output_in_the_documents_is_that_of_the_program() {
+    for name in ["README.md", "docs/explain.md"] {
+        let path = root().join(name);
+        let text = std::fs::read_to_string(&path).expect("the document is there");
+        let real = with_real_output(&text);
+        assert!(text.contains("$ ferrule explain ") && text.contains("$ ferrule plan "), "{name} shows neither");
+        if std::env::var_os("FERRULE_REWRITE_DOCS").is_some() {
+            std::fs::write(&path, real).expect("the document can be written");
+        } else {
+            let differs = text.lines().zip(real.lines()).find(|(shown, printed)| shown != printed);
+            assert_eq!(text, real, "{name} is not what the program prints: {differs:?}");
+        }
+    }
+}

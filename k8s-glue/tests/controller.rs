@@ -2,13 +2,16 @@
 //! becomes of it when it or the API server dies.
 //!
 //! One control plane for all; each test has an install namespace, a class and a controller of its own. `rig` builds these, `serving`
-//! holds what one controller does, `policies` what the kinds of `ferrule.io` add, `failures` what happens when something breaks.
+//! holds what one controller does, `policies` what the kinds of `ferrule.io` add, `failures` what happens when something breaks,
+//! `explaining` what `ferrule explain` says of it.
 
 #![expect(
     clippy::indexing_slicing,
     reason = "a test without the standard harness, to which clippy.toml's exceptions do not reach"
 )]
 
+#[path = "controller/explaining.rs"]
+mod explaining;
 #[path = "controller/failures.rs"]
 mod failures;
 #[path = "controller/policies.rs"]
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         trial("an_idle_cluster_and_a_restart_cause_no_write", serving::idle_and_restart_write_nothing),
         trial("of_two_services_with_one_address_the_younger_loses", serving::two_services_with_one_address),
         trial("bad_pools_change_nothing_and_are_reported", serving::bad_pools_change_nothing),
+        trial("a_cluster_is_explained_as_far_as_it_may_be_read", explaining::a_cluster_is_explained),
         trial("who_waits_is_served_when_an_address_is_freed", serving::who_waits_is_served),
         trial("reservations_quotas_and_retention_outlive_a_restart", policies::reservations_quotas_and_retention),
         trial("a_freeze_keeps_addresses_that_their_pool_lost", policies::a_freeze_keeps_addresses),

@@ -15,6 +15,7 @@ mod holds;
 mod index;
 mod key_table;
 mod occupancy;
+mod order;
 mod outcome;
 mod policies;
 mod quotas;
@@ -26,6 +27,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 pub use self::holds::{Hold, HoldReason};
+pub use self::order::PoolRank;
 pub use self::outcome::{
     Change, Grant, NeededFamilies, NoAddress, PoolRange, PoolsError, PoolsReplaced, Reserved, TriedPools,
 };

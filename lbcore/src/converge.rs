@@ -8,7 +8,9 @@
 //! A host that starts calls [`replay`] over all Services before it converges any of them, so that no recorded address is given to
 //! somebody else ([CTRL-17]); [`converge_all`] does both and retries who waits.
 
+mod fate;
 mod notice;
+mod rounds;
 
 use core::fmt;
 use std::sync::Arc;
@@ -19,7 +21,9 @@ use crate::family::{IpFamily, IpFamilyPolicy, ServiceFamilies};
 use crate::request::{ClusterIpsProblem, ServiceRequest, ServiceTerms};
 use crate::service::{PoolName, ServiceKey};
 
+pub use self::fate::RecordFate;
 pub use self::notice::{Notice, NoticeKind};
+pub use self::rounds::{Moment, Told, converge_all, converge_all_telling, replay};
 
 /// Whether a Service wants addresses at all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -115,90 +119,35 @@ impl Convergence {
 ///
 /// Source: [CTRL-30] to [CTRL-48].
 pub fn converge(allocator: &mut Allocator, state: &ServiceState) -> Convergence {
-    converge_recorded(allocator, state, &state.recorded)
+    converge_recorded(allocator, state, &state.recorded).0
 }
 
-/// Enters the recorded addresses of Services into an allocator, without allocating anything: the oldest Service first, then by key.
-/// Only what [`converge`] would keep is entered. Returns the Services whose record could not be entered, and why, in that order.
+/// Like [`converge`], against another record than that in `state`, and tells what became of that record.
 ///
-/// Source: [CTRL-17].
-pub fn replay(allocator: &mut Allocator, states: &[ServiceState]) -> Vec<(ServiceKey, NoAddress)> {
-    let mut order: Vec<(&ServiceState, ServiceAddresses)> =
-        states.iter().filter_map(|state| kept_record(state).map(|addresses| (state, addresses))).collect();
-    order.sort_by(|(left, _), (right, _)| (left.created, &left.key).cmp(&(right.created, &right.key)));
-    let mut refused = Vec::new();
-    for (state, addresses) in order {
-        let in_other_pool = state.requested_pool.as_ref().is_some_and(|requested| {
-            addresses.iter().any(|address| allocator.pool_of(address).is_some_and(|pool| pool.name != *requested))
-        });
-        if !in_other_pool && let Err(reason) = allocator.assign_by_key(&state.key, &state.terms, addresses.as_slice()) {
-            refused.push((state.key.clone(), reason));
-        }
-    }
-    refused
+/// Source: [CTRL-35] to [CTRL-42].
+pub fn converge_telling(
+    allocator: &mut Allocator,
+    state: &ServiceState,
+    recorded: &RecordedAddresses,
+) -> (Convergence, RecordFate) {
+    converge_recorded(allocator, state, recorded)
 }
 
-/// Converges all Services as a program does that has just started: recorded addresses are entered first ([`replay`]), then Services with
-/// a record are looked at, then the others, each group from the oldest on; last, who waits is tried again as long as something became
-/// free. Outcomes are in the order of `states`, against the records in `states`.
-///
-/// Source: [CTRL-12], [CTRL-17], [CTRL-27].
-pub fn converge_all(allocator: &mut Allocator, states: &[ServiceState]) -> Vec<Convergence> {
-    replay(allocator, states);
-    let mut order: Vec<(usize, &ServiceState)> = states.iter().enumerate().collect();
-    order.sort_by_key(|(_, state)| (state.recorded == RecordedAddresses::Nothing, state.created, &state.key));
-    let mut outcomes: Vec<Option<(Convergence, u64)>> = vec![None; states.len()];
-    let mut pending = true;
-    while pending {
-        pending = false;
-        for &(position, state) in &order {
-            let Some(entry) = outcomes.get_mut(position) else { continue };
-            let outcome = match entry.take() {
-                None => converge(allocator, state),
-                Some((outcome, generation)) if !outcome.is_waiting() || generation == allocator.freed_generation() => {
-                    *entry = Some((outcome, generation));
-                    continue;
-                }
-                Some((outcome, _)) => retry(allocator, state, outcome),
-            };
-            *entry = Some((outcome, allocator.freed_generation()));
-        }
-        let now = allocator.freed_generation();
-        pending |= outcomes.iter().flatten().any(|(outcome, generation)| outcome.is_waiting() && *generation != now);
-    }
-    outcomes.into_iter().flatten().map(|(outcome, _)| outcome).collect()
-}
-
-/// Tries a Service again whose last outcome was recorded meanwhile. The notices of both tries are told, each once.
-fn retry(allocator: &mut Allocator, state: &ServiceState, before: Convergence) -> Convergence {
-    let recorded = match (before.addresses, before.change) {
-        (_, Change::Unchanged) => state.recorded.clone(),
-        (Some(addresses), Change::Changed) => RecordedAddresses::Known(addresses),
-        (None, Change::Changed) => RecordedAddresses::Nothing,
-    };
-    let mut outcome = converge_recorded(allocator, state, &recorded);
-    if before.change == Change::Changed {
-        outcome.change = difference(&state.recorded, outcome.addresses);
-    }
-    let mut notices = before.notices;
-    // What the second try gave replaces the complaint of the first.
-    notices.retain(|notice| !matches!(notice, Notice::AllocationFailed { .. } | Notice::AdditionalFailed { .. }));
-    notices.extend(outcome.notices);
-    notices.dedup();
-    outcome.notices = notices;
-    outcome
-}
-
-fn converge_recorded(allocator: &mut Allocator, state: &ServiceState, recorded: &RecordedAddresses) -> Convergence {
+fn converge_recorded(
+    allocator: &mut Allocator,
+    state: &ServiceState,
+    recorded: &RecordedAddresses,
+) -> (Convergence, RecordFate) {
     if state.kind == ServiceKind::Other {
         // [CTRL-30]
         allocator.forget_by_key(&state.key);
-        return outcome(recorded, Ok(None), Vec::new());
+        return (outcome(recorded, Ok(None), Vec::new()), RecordFate::NotReached);
     }
     let id = allocator.intern(&state.key);
-    let mut pass = Pass { allocator, state, id, notices: Vec::new() };
+    let mut pass = Pass { allocator, state, id, notices: Vec::new(), fate: RecordFate::NotReached };
     let result = pass.run(recorded);
-    outcome(recorded, result, pass.notices)
+    let Pass { notices, fate, .. } = pass;
+    (outcome(recorded, result, notices), fate)
 }
 
 /// Why a pass ended without what was asked for.
@@ -298,6 +247,7 @@ struct Pass<'a> {
     state: &'a ServiceState,
     id: ServiceId,
     notices: Vec<Notice>,
+    fate: RecordFate,
 }
 
 impl fmt::Debug for Pass<'_> {
@@ -339,8 +289,7 @@ impl Pass<'_> {
     /// [CTRL-35] to [CTRL-41]: what remains of the recorded addresses, entered in the allocator; `None` where nothing does.
     fn keep_recorded(&mut self, recorded: &RecordedAddresses) -> Result<Option<Grant>, Box<Failure>> {
         if *recorded == RecordedAddresses::Nothing {
-            self.allocator.release(self.id); // [CTRL-35]
-            return Ok(None);
+            return self.give_up(RecordFate::Nothing); // [CTRL-35]
         }
         if let RecordedAddresses::Unknown(texts) = recorded {
             self.notices.push(Notice::RecordedFamilyUnknown { texts: texts.clone() }); // [CTRL-36]
@@ -349,36 +298,34 @@ impl Pass<'_> {
             Ok(families) => *families,
             Err(problem) => {
                 self.notices.push(Notice::ServiceFamilyUnknown { problem: problem.clone() }); // [CTRL-37]
+                self.fate = RecordFate::Untouched { problem: problem.clone() };
                 return Err(Box::new(Failure::Untouched(problem.clone().into())));
             }
         };
-        let kept = match recorded.known().map(|known| survivor(known, families, self.state.policy)) {
-            Some(Survivor::Keep(addresses) | Survivor::KeepIfCompleted(addresses)) => addresses,
-            Some(Survivor::Drop) | None => {
-                self.allocator.release(self.id); // [CTRL-38]
-                return Ok(None);
-            }
+        let Some(known) = recorded.known() else { return self.give_up(RecordFate::Unreadable) };
+        let kept = match survivor(known, families, self.state.policy) {
+            Survivor::Keep(addresses) | Survivor::KeepIfCompleted(addresses) => addresses,
+            Survivor::Drop => return self.give_up(RecordFate::OtherFamilies { addresses: known }), // [CTRL-38]
         };
         let grant = match self.allocator.assign(self.id, &self.state.terms, kept.as_slice()) {
             Ok(grant) => grant,
             Err(reason) => {
-                self.notices.push(Notice::Cleared { addresses: kept, reason }); // [CTRL-39]
-                self.allocator.release(self.id);
-                return Ok(None);
+                self.notices.push(Notice::Cleared { addresses: kept, reason: reason.clone() }); // [CTRL-39]
+                return self.give_up(RecordFate::Refused { addresses: kept, reason });
             }
         };
         if self.state.requested_pool.as_ref().is_some_and(|requested| *requested != grant.pool) {
-            self.allocator.release(self.id); // [CTRL-40]
-            return Ok(None);
+            let Grant { addresses, pool, .. } = grant;
+            return self.give_up(RecordFate::OtherPool { addresses, pool }); // [CTRL-40]
         }
+        self.fate = RecordFate::kept(&grant);
         match &self.state.requested_addresses {
             Err(problem) => {
                 self.notices.push(Notice::RequestInvalid { problem: problem.clone() }); // [CTRL-41]
                 Err(Box::new(Failure::Kept(problem.clone().into(), grant)))
             }
             Ok(Some(requested)) if !requested.same_set(&grant.addresses) => {
-                self.allocator.release(self.id); // [CTRL-41]
-                Ok(None)
+                self.give_up(RecordFate::OtherAddresses { addresses: grant.addresses, requested: *requested }) // [CTRL-41]
             }
             Ok(_) => {
                 for (address, reservation) in self.allocator.held_against_reservations(self.id, &self.state.terms) {
@@ -388,6 +335,14 @@ impl Pass<'_> {
                 Ok(Some(grant))
             }
         }
+    }
+
+    /// Ends the life of the record: the Service holds nothing now.
+    #[expect(clippy::unnecessary_wraps, reason = "it is the last word of keep_recorded, in its type")]
+    fn give_up(&mut self, fate: RecordFate) -> Result<Option<Grant>, Box<Failure>> {
+        self.allocator.release(self.id);
+        self.fate = fate;
+        Ok(None)
     }
 
     /// [CTRL-42]: adds the second address to a Service of two families that has one. The families are those of its cluster IPs, so that
@@ -418,8 +373,9 @@ impl Pass<'_> {
                 self.notices.push(Notice::AdditionalFailed { held, reason });
                 Some(grant)
             }
-            Err(_) => {
+            Err(reason) => {
                 self.allocator.release(self.id);
+                self.fate = RecordFate::Incomplete { addresses: grant.addresses, reason };
                 None
             }
         }

@@ -105,6 +105,7 @@ pub mod config;
 pub mod converge;
 pub mod decide;
 pub mod election;
+pub mod explain;
 pub mod family;
 pub mod hash;
 pub mod interval;

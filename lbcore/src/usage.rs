@@ -66,6 +66,16 @@ pub struct PoolUsage {
     pub available_ipv6: i64,
 }
 
+impl PoolUsage {
+    /// The addresses of one family that are in use, and those that can still be given.
+    pub const fn family(&self, family: IpFamily) -> (i64, i64) {
+        match family {
+            IpFamily::V4 => (self.assigned_ipv4, self.available_ipv4),
+            IpFamily::V6 => (self.assigned_ipv6, self.available_ipv6),
+        }
+    }
+}
+
 /// Usable addresses of one range, at most `i64::MAX`.
 pub fn range_capacity(range: &AddressRange, buggy_addresses: BuggyAddresses) -> i64 {
     let (first, last) = (range.first_number(), range.last_number());

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
+use std::path::Path;
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use lab::control_plane::audit::Write;
 use lab::control_plane::objects;
 use lab::control_plane::{Binaries, Kubectl, Settings};
+use lab::process::Output;
 use lab::{ControlPlane, Host, Lab, Process, wait_until};
 use serde_json::Value;
 
@@ -65,6 +67,15 @@ pub(crate) fn definitions() -> String {
     let definitions = k8s_glue::crd::definitions();
     let definitions: Vec<String> = definitions.iter().map(k8s_glue::crd::Definition::to_yaml).collect();
     definitions.join("---\n")
+}
+
+impl Plane {
+    /// Runs `ferrule explain` with a kubeconfig.
+    pub(crate) fn explain(&self, kubeconfig: &Path, arguments: &[&str]) -> Fallible<Output> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ferrule"));
+        command.arg("explain").args(arguments).arg("--kubeconfig").arg(kubeconfig);
+        Ok(self.host.run(command, SOON)?)
+    }
 }
 
 /// Ends the control plane: statics are not dropped.

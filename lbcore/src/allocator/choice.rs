@@ -112,6 +112,11 @@ impl<'a> Search<'a> {
         }
     }
 
+    /// The pools for automatic choice, group by group in the order tried; a pool may stand in two.
+    pub(super) fn order(&self, families: ServiceFamilies) -> [Vec<u32>; 3] {
+        [self.preferred(families), self.index.pools.pinned.clone(), self.index.pools.unpinned.clone()]
+    }
+
     /// The pools that have an address set aside for the Service or waiting for it: by reservation, then those where something waits.
     fn preferred(&self, families: ServiceFamilies) -> Vec<u32> {
         let mut numbers = Vec::new();
