@@ -17,6 +17,7 @@ pub mod convert;
 pub mod crd;
 #[cfg(feature = "hosts")]
 pub mod demo;
+#[cfg(feature = "hosts")]
 pub mod explain;
 mod freeze;
 #[cfg(feature = "hosts")]

@@ -47,6 +47,7 @@ pub(crate) struct Input {
 }
 
 /// Reads files and folders, and judges each object for itself.
+#[cfg(feature = "hosts")]
 pub(crate) fn read(paths: &[PathBuf], settings: &Settings) -> Input {
     input(manifest::read_paths(paths), settings)
 }

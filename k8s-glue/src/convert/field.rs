@@ -95,6 +95,7 @@ impl<'o> Fields<'o> {
     }
 
     /// Takes a whole number for its text, as the reader of the old format did: `password: 12345`.
+    #[cfg(feature = "hosts")]
     pub(crate) fn with_loose_texts(self) -> Self {
         Self { loose_texts: true, ..self }
     }
