@@ -2,7 +2,7 @@
 
 use lab::control_plane::objects;
 
-use super::rig::{Checked, Plane, Rights, SOON, Site, ensure};
+use super::rig::{Checked, Plane, Rights, SOON, Site, ensure, eventually};
 
 /// What `site` holds: two Services have the two addresses of its pool, a third waits.
 fn fill(plane: &Plane, site: &Site) -> Checked {
@@ -96,8 +96,11 @@ pub(crate) fn a_cluster_is_explained(plane: &mut Plane) -> Checked {
         || format!("{refused:?}"),
     )?;
     plane.control.apply(POOL_READER)?;
-    let narrow = ask(plane, developer.kubeconfig(), "shop/explained-late")?.stdout;
-    ensure(narrow.starts_with(first), || narrow.clone())?;
+    let mut narrow = String::new();
+    eventually("the right to read pools", || {
+        narrow = ask(plane, developer.kubeconfig(), "shop/explained-late")?.stdout;
+        Ok(narrow.starts_with(first))
+    })?;
     for said in [
         "Note: Services of other namespaces than shop may not be read",
         "Note: L2Advertisement objects count as absent",
