@@ -14,6 +14,7 @@
 //! carried from one term to the next. Every write is made only while the lease is good.
 
 mod measures;
+mod pace;
 mod planner;
 mod policy_status;
 mod pool_status;

@@ -9,13 +9,12 @@ use std::time::Duration;
 
 use lbcore::pool::Pool;
 use lbcore::service::PoolName;
-use lbcore::time::Timestamp;
 use lbcore::usage::{Capacity, PoolUsage};
 
 use crate::metrics::controller::{self, AddressFigures, PoolFigures, WorkFigures};
 
 /// Time between two times that figures are put together: it costs a look at every Service.
-const PERIOD: Duration = Duration::from_millis(250);
+pub(crate) const PERIOD: Duration = Duration::from_millis(250);
 
 /// What a scrape is given.
 #[derive(Debug, Default)]
@@ -42,40 +41,6 @@ impl Measures {
     }
 }
 
-/// Remembers whether figures have to be put together, and when they may be.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Pace {
-    is_stale: bool,
-    next_at: Timestamp,
-}
-
-impl Default for Pace {
-    fn default() -> Self {
-        Self { is_stale: true, next_at: Timestamp::ZERO }
-    }
-}
-
-impl Pace {
-    /// Something changed.
-    pub(crate) const fn handle_change(&mut self) {
-        self.is_stale = true;
-    }
-
-    /// Whether it is time; then it is done.
-    pub(crate) fn poll(&mut self, now: Timestamp) -> bool {
-        let is_due = self.is_stale && now >= self.next_at;
-        if is_due {
-            *self = Self { is_stale: false, next_at: now + PERIOD };
-        }
-        is_due
-    }
-
-    /// When to come back.
-    pub(crate) fn poll_timeout(&self) -> Option<Timestamp> {
-        self.is_stale.then_some(self.next_at)
-    }
-}
-
 /// The figures of a pool ([MET-1] to [MET-7]).
 pub(crate) fn of_pool(pool: &Pool, usage: PoolUsage, services: &BTreeMap<PoolName, u64>) -> PoolFigures {
     let capacity = Capacity::of(pool);
@@ -94,6 +59,9 @@ pub(crate) fn of_pool(pool: &Pool, usage: PoolUsage, services: &BTreeMap<PoolNam
 
 #[cfg(test)]
 mod tests {
+    use lbcore::time::Timestamp;
+
+    use super::super::pace::Pace;
     use super::*;
 
     // [MET-20]
@@ -110,7 +78,7 @@ mod tests {
 
     #[test]
     fn figures_are_put_together_at_a_change_and_not_too_often() {
-        let mut pace = Pace::default();
+        let mut pace = Pace::due(PERIOD);
         let start = Timestamp::ZERO + Duration::from_secs(5);
         assert!(pace.poll(start) && !pace.poll(start + PERIOD * 2));
         pace.handle_change();

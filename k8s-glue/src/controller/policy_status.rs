@@ -11,13 +11,12 @@ use lbcore::allocator::{Hold, HoldReason, QuotaUsage};
 use lbcore::config::Config;
 use lbcore::policy::{KeptAddress, PoolPolicy};
 use lbcore::pool::Pool;
-use lbcore::time::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::crd::pool_policy::{HeldAddress, KeptAddress as ShownKept, PoolPolicyStatus, QuotaUse};
 
 /// Time between two looks, and so between two writes of one policy.
-const PERIOD: Duration = Duration::from_secs(1);
+pub(crate) const PERIOD: Duration = Duration::from_secs(1);
 /// Entries of a list in a status; an object must stay below what an API server takes (1.5 MB).
 const ENTRIES_MAX: usize = 5_000;
 
@@ -34,34 +33,6 @@ pub(crate) struct Effects {
     pub(crate) quotas: Vec<QuotaUsage>,
     pub(crate) holds: Vec<Hold>,
     pub(crate) kept: Vec<KeptAddress>,
-}
-
-/// Remembers whether policies have to be looked at, and when they may be.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct PolicyStatuses {
-    is_stale: bool,
-    next_at: Timestamp,
-}
-
-impl PolicyStatuses {
-    /// Something was allocated, released or held, a policy or its status changed, or a write failed.
-    pub(crate) const fn handle_change(&mut self) {
-        self.is_stale = true;
-    }
-
-    /// Whether it is time to look; then it is done.
-    pub(crate) fn poll(&mut self, now: Timestamp) -> bool {
-        let is_due = self.is_stale && now >= self.next_at;
-        if is_due {
-            *self = Self { is_stale: false, next_at: now + PERIOD };
-        }
-        is_due
-    }
-
-    /// When to come back.
-    pub(crate) fn poll_timeout(&self) -> Option<Timestamp> {
-        self.is_stale.then_some(self.next_at)
-    }
 }
 
 /// The writes that make the statuses so. `observed` gives the object of a policy, as the API server last showed it.
@@ -175,9 +146,10 @@ pub(crate) fn holds_of(object: &Map<String, Value>) -> Vec<Hold> {
 mod tests {
     use lbcore::config::Settings;
     use lbcore::labels::Labels;
-    use lbcore::time::UnixTime;
+    use lbcore::time::{Timestamp, UnixTime};
     use serde_json::json;
 
+    use super::super::pace::Pace;
     use super::*;
     use crate::cluster::kept::kept_of;
     use crate::convert;
@@ -270,7 +242,7 @@ mod tests {
     #[test]
     fn policies_are_looked_at_once_a_second_at_most() {
         let at = |millis: u64| Timestamp::from_micros(millis * 1_000);
-        let mut statuses = PolicyStatuses::default();
+        let mut statuses = Pace::new(PERIOD);
         assert!(!statuses.poll(at(0)));
         statuses.handle_change();
         assert!(statuses.poll(at(10)) && !statuses.poll(at(20)));

@@ -8,6 +8,8 @@ use lbcore::time::Timestamp;
 use lbcore::usage::PoolUsage;
 use serde_json::{Map, Value, json};
 
+use super::pace::Pace;
+
 /// Time between two looks, and so between two writes of one pool ([POOLST-6]).
 const PERIOD: Duration = Duration::from_secs(1);
 
@@ -19,16 +21,19 @@ pub(crate) struct PoolWrite {
 }
 
 /// Remembers whether pools have to be looked at, and when they may be.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct PoolStatuses {
-    is_stale: bool,
-    next_at: Timestamp,
+#[derive(Clone, Debug)]
+pub(crate) struct PoolStatuses(Pace);
+
+impl Default for PoolStatuses {
+    fn default() -> Self {
+        Self(Pace::new(PERIOD))
+    }
 }
 
 impl PoolStatuses {
     /// Something was allocated or released, a pool or its status changed, or a write failed.
     pub(crate) const fn handle_change(&mut self) {
-        self.is_stale = true;
+        self.0.handle_change();
     }
 
     /// The writes that are due. `observed` gives the object of a pool, as the API server last showed it.
@@ -38,17 +43,15 @@ impl PoolStatuses {
         usages: impl Iterator<Item = (PoolName, PoolUsage)>,
         observed: impl Fn(&PoolName) -> Option<&'a Map<String, Value>>,
     ) -> Vec<PoolWrite> {
-        if !self.is_stale || now < self.next_at {
+        if !self.0.poll(now) {
             return Vec::new();
         }
-        self.is_stale = false;
-        self.next_at = now + PERIOD;
         usages.filter_map(|(pool, usage)| write_of(&pool, usage, observed(&pool)?)).collect()
     }
 
     /// When to come back.
     pub(crate) fn poll_timeout(&self) -> Option<Timestamp> {
-        self.is_stale.then_some(self.next_at)
+        self.0.poll_timeout()
     }
 }
 

@@ -20,9 +20,10 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use super::ControllerError;
-use super::measures::{self, Measures, Pace};
+use super::measures::{self, Measures};
+use super::pace::Pace;
 use super::planner::{Counts, Output, Planner, StatusWrite};
-use super::policy_status::{self, Effects, PolicyStatuses, PolicyWrite};
+use super::policy_status::{self, Effects, PolicyWrite};
 use super::pool_status::{PoolStatuses, PoolWrite};
 use crate::cluster::clock::unix_now;
 use crate::cluster::configuration_state::{self, Need, Speaking, Verdict};
@@ -77,7 +78,7 @@ struct Term {
     world: World,
     planner: Planner,
     pool_statuses: PoolStatuses,
-    policy_statuses: PolicyStatuses,
+    policy_statuses: Pace,
     writes: JoinSet<Done>,
     writing_services: usize,
     is_config_stale: bool,
@@ -121,7 +122,7 @@ pub(crate) async fn lead(client: &Client, context: TermContext) -> Result<(), Co
         world: World::for_writer(&context.namespace),
         planner: Planner::new(context.class.clone()),
         pool_statuses: PoolStatuses::default(),
-        policy_statuses: PolicyStatuses::default(),
+        policy_statuses: Pace::new(policy_status::PERIOD),
         writes: JoinSet::new(),
         writing_services: 0,
         is_config_stale: true,
@@ -136,7 +137,7 @@ pub(crate) async fn lead(client: &Client, context: TermContext) -> Result<(), Co
         troubled: BTreeMap::new(),
         counted: Counts::default(),
         judgements: 0,
-        pace: Pace::default(),
+        pace: Pace::due(measures::PERIOD),
         context,
     };
     loop {
