@@ -3,7 +3,7 @@
 //! What was typed into a manifest, a flag or a host's name may hold line breaks and escape sequences. Names are checked where they come in;
 //! everything else is shown through [`Shown`].
 
-use core::fmt::{self, Write as _};
+use core::fmt;
 
 use thiserror::Error;
 
@@ -92,11 +92,46 @@ fn edges(part: &str) -> Result<(), NameError> {
     if part.is_empty() || part.starts_with('-') || part.ends_with('-') { Err(NameError::Edge) } else { Ok(()) }
 }
 
-/// Whether a character does something to a terminal or a line of a log instead of being seen: control characters, ends of lines, and those
-/// that turn the direction of writing.
+/// Characters beside the control characters that leave no ink where they are printed, or move what stands around them: first and last of each
+/// range, in order.
+///
+/// Source: Unicode 16, property `Default_Ignorable_Code_Point`, separators of lines, of paragraphs and of words other than the blank itself,
+/// annotation marks, format controls of hieroglyphs, and the empty Braille pattern.
+const INVISIBLE: [(char, char); 24] = [
+    ('\u{a0}', '\u{a0}'),
+    ('\u{ad}', '\u{ad}'),
+    ('\u{34f}', '\u{34f}'),
+    ('\u{61c}', '\u{61c}'),
+    ('\u{115f}', '\u{1160}'),
+    ('\u{1680}', '\u{1680}'),
+    ('\u{17b4}', '\u{17b5}'),
+    ('\u{180b}', '\u{180f}'),
+    ('\u{2000}', '\u{200f}'),
+    ('\u{2028}', '\u{202f}'),
+    ('\u{205f}', '\u{206f}'),
+    ('\u{2800}', '\u{2800}'),
+    ('\u{3000}', '\u{3000}'),
+    ('\u{3164}', '\u{3164}'),
+    ('\u{fdd0}', '\u{fdef}'),
+    ('\u{fe00}', '\u{fe0f}'),
+    ('\u{feff}', '\u{feff}'),
+    ('\u{ffa0}', '\u{ffa0}'),
+    ('\u{fff0}', '\u{fffb}'),
+    ('\u{fffe}', '\u{ffff}'),
+    ('\u{13430}', '\u{1343f}'),
+    ('\u{1bca0}', '\u{1bca3}'),
+    ('\u{1d173}', '\u{1d17a}'),
+    ('\u{e0000}', '\u{e0fff}'),
+];
+
+/// Whether a character is not seen where it is printed, or does something to a terminal or a line of a log: control characters, ends of
+/// lines, those that turn the direction of writing, those without width, and blanks that are not the blank.
 pub fn is_hidden(character: char) -> bool {
-    character.is_control()
-        || matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    if character.is_ascii() {
+        return character.is_ascii_control();
+    }
+    let place = INVISIBLE.partition_point(|(_, last)| *last < character);
+    character.is_control() || INVISIBLE.get(place).is_some_and(|(first, _)| *first <= character)
 }
 
 /// A text of unknown origin as it may be printed: hidden characters are written as escapes such as `\n` and `\u{1b}`, and what is longer than
@@ -108,13 +143,17 @@ impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let end = self.0.len().min(SHOWN_OCTETS);
         let end = (0..=end).rev().find(|at| self.0.is_char_boundary(*at)).unwrap_or_default();
-        for character in self.0.get(..end).unwrap_or_default().chars() {
-            if is_hidden(character) {
+        let mut rest = self.0.get(..end).unwrap_or_default();
+        while let Some((at, character)) = rest.char_indices().find(|(_, character)| is_hidden(*character)) {
+            f.write_str(rest.get(..at).unwrap_or_default())?;
+            if character.is_control() {
                 write!(f, "{}", character.escape_debug())?;
             } else {
-                f.write_char(character)?;
+                write!(f, "{}", character.escape_unicode())?;
             }
+            rest = rest.get(at + character.len_utf8()..).unwrap_or_default();
         }
+        f.write_str(rest)?;
         if end < self.0.len() { write!(f, "... ({} octets more)", self.0.len() - end) } else { Ok(()) }
     }
 }
@@ -139,5 +178,13 @@ mod tests {
     fn what_is_hidden_is_escaped_and_nothing_else() {
         assert_eq!(Shown("a\n\u{1b}[31m\u{202e}b\u{9b}").to_string(), "a\\n\\u{1b}[31m\\u{202e}b\\u{9b}");
         assert_eq!(Shown("Füße \"quoted\" \\").to_string(), "Füße \"quoted\" \\");
+        let marks = "\u{85}\u{a0}\u{ad}\u{180e}\u{200b}\u{200c}\u{200d}\u{200e}\u{2028}\u{2029}\u{202e}\u{2060}\u{2069}\u{3000}\u{3164}\u{fe0f}\u{feff}\u{e0041}";
+        for mark in marks.chars() {
+            assert_eq!(Shown(&format!("a{mark}b")).to_string(), format!("a\\u{{{:x}}}b", u32::from(mark)));
+        }
+        for seen in "aé\u{65}\u{301}пулプール池🏊–’€\u{fffd}\u{e000}".chars() {
+            assert!(!is_hidden(seen), "{seen:?}");
+        }
+        assert!(INVISIBLE.windows(2).all(|pair| pair[0].1 < pair[1].0), "the ranges are in order");
     }
 }

@@ -1,12 +1,13 @@
 //! Writing a command's result to standard output, and complaints beside it.
 
+use core::fmt::Write as _;
 use std::io::{self, ErrorKind, Write};
 
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::manifest;
-use crate::names::Shown;
+use crate::names::{self, Shown};
 
 /// Writes the text. A reader that has gone away (`| head`) is no error: what it wanted, it has.
 ///
@@ -50,10 +51,26 @@ impl<W: Write> Write for OneLine<W> {
     }
 }
 
-/// A value as indented JSON, with a line break at the end.
+/// A value as indented JSON, with a line break at the end. Hidden characters of its texts are written as escapes, which mean the same.
 pub fn json(value: &impl Serialize) -> String {
     // Only a map whose keys are no text fails, and no result has one.
-    format!("{:#}\n", serde_json::to_value(value).unwrap_or(Value::Null))
+    let text = format!("{:#}\n", serde_json::to_value(value).unwrap_or(Value::Null));
+    // Outside of texts there is no such character but ends of lines.
+    let is_hidden = |character: char| character != '\n' && names::is_hidden(character);
+    if !text.contains(is_hidden) {
+        return text;
+    }
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        if is_hidden(character) {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                let _ = write!(escaped, "\\u{unit:04x}");
+            }
+        } else {
+            escaped.push(character);
+        }
+    }
+    escaped
 }
 
 /// A value as YAML in block style.
@@ -64,6 +81,15 @@ pub fn yaml(value: &impl Serialize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hidden_characters_are_escapes_in_json_and_yaml_and_mean_the_same() {
+        let value = serde_json::json!({"a\u{200b}": "b\u{202e}c\u{9b}\u{e0041}\n\u{feff}é"});
+        let text = json(&value);
+        assert_eq!(text, "{\n  \"a\\u200b\": \"b\\u202ec\\u009b\\udb40\\udc41\\n\\ufeffé\"\n}\n");
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value);
+        assert_eq!(yaml(&value), "\"a\\u200b\": \"b\\u202ec\\u009b\\U000e0041\\n\\ufeffé\"\n");
+    }
 
     #[test]
     fn a_log_line_stays_one_line_and_keeps_its_colours() {

@@ -5,6 +5,7 @@
 use serde_json::{Map, Value};
 
 use super::settle::reread;
+use crate::names::is_hidden;
 
 /// Writes a value as a document of its own, without a mark.
 pub(super) fn document(value: &Value) -> String {
@@ -101,8 +102,7 @@ fn quoted(content: &str, out: &mut String) {
             '"' | '\\' => out.extend(['\\', letter]),
             '\n' => out.push_str("\\n"),
             '\t' => out.push_str("\\t"),
-            '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}' => escaped(letter, out),
-            _ if letter.is_control() => escaped(letter, out),
+            _ if is_hidden(letter) => escaped(letter, out),
             _ => out.push(letter),
         }
     }
@@ -110,6 +110,7 @@ fn quoted(content: &str, out: &mut String) {
 }
 
 fn escaped(letter: char, out: &mut String) {
-    let digits = format!("\\u{:04x}", u32::from(letter));
+    let number = u32::from(letter);
+    let digits = if number > 0xffff { format!("\\U{number:08x}") } else { format!("\\u{number:04x}") };
     out.push_str(&digits);
 }
