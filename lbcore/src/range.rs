@@ -65,8 +65,20 @@ fn mend_of(text: &str) -> String {
     if text.contains(',') {
         return "write an entry of the list for each range".to_owned();
     }
+    if text.contains('%') {
+        return "leave out the zone, pools hold addresses alone".to_owned();
+    }
+    if text.split(['.', '-', '/', ' ']).any(|part| part.len() > 1 && part.starts_with('0') && number(part).is_some()) {
+        return "write the numbers without zeros in front".to_owned();
+    }
+    if let Some(length) = text.split_once('/').and_then(|(_, mask)| length_of_mask(mask)) {
+        return format!("write the length of the mask, /{length}");
+    }
     if text != text.trim() && !text.contains('-') {
         return "remove the blanks around it".to_owned();
+    }
+    if let Some(odd) = text.chars().find(|character| !(' '..='~').contains(character)) {
+        return format!("write it in plain characters, without U+{:04X}", u32::from(odd));
     }
     match text.split_once('-') {
         Some((first, last)) if first.contains('/') || last.contains('/') => {
@@ -83,8 +95,17 @@ fn mend_of(text: &str) -> String {
     }
 }
 
+/// The prefix length that an IPv4 mask stands for.
+fn length_of_mask(mask: &str) -> Option<u32> {
+    let bits = mask.parse::<Ipv4Addr>().ok()?.to_bits();
+    (bits.leading_ones() + bits.trailing_zeros() == 32).then(|| bits.leading_ones())
+}
+
 /// How a range is written.
 const FORMS: &str = "write ADDRESS/LENGTH or FIRST-LAST";
+
+/// The bits in front of an IPv4 address in the notation of IPv6 (RFC 4291 section 2.5.5.2).
+const MAPPED_BITS: u8 = 96;
 
 /// A contiguous, non-empty range of addresses of one family, both ends included.
 ///
@@ -264,9 +285,8 @@ impl FromStr for AddressRange {
     fn from_str(text: &str) -> Result<Self, RangeError> {
         let syntax = || RangeError::Syntax { text: text.to_owned() };
         if let Some((first, last)) = text.split_once('-') {
-            let first = first.trim().parse().map_err(|_| syntax())?;
-            let last = last.trim().parse().map_err(|_| syntax())?;
-            return Self::new(first, last);
+            let end = |text: &str| text.trim().parse::<IpAddr>().map_err(|_| syntax());
+            return Self::new(end(first)?.to_canonical(), end(last)?.to_canonical());
         }
         let Some((address, length)) = text.split_once('/') else {
             return Err(match text.parse::<IpAddr>() {
@@ -281,6 +301,11 @@ impl FromStr for AddressRange {
         let bits = IpFamily::of(address).bits();
         let too_long = || RangeError::Length { text: text.to_owned(), bits };
         let length: u8 = length.parse().map_err(|_| too_long())?;
+        // An IPv4 address in the notation of IPv6 is one of IPv4 here, too.
+        let (address, length) = match (address.to_canonical(), length.checked_sub(MAPPED_BITS)) {
+            (canonical, Some(length)) if canonical != address => (canonical, length),
+            _ => (address, length),
+        };
         IpNetwork::new(address, length).map(Self::from).map_err(|_| too_long())
     }
 }
@@ -302,6 +327,10 @@ mod tests {
         assert_eq!(range("::/0").count(), u128::MAX);
         assert_eq!(range("::/0").to_string(), "::/0");
         assert_eq!(range("0.0.0.0/0").to_string(), "0.0.0.0/0");
+        assert_eq!(range("::ffff:192.0.2.9/120"), range("192.0.2.0/24"));
+        assert_eq!(range("::ffff:192.0.2.1-192.0.2.2"), range("192.0.2.1-192.0.2.2"));
+        assert_eq!(range("::ffff:0:0/95").family(), IpFamily::V6);
+        assert!("::ffff:192.0.2.1/129".parse::<AddressRange>().is_err());
     }
 
     // What people write, and what they are told.
@@ -315,6 +344,12 @@ mod tests {
             ("192.0.2.1, 192.0.2.9", "write an entry of the list for each range"),
             ("192.0.2.0/24 ", "remove the blanks around it"),
             ("192.0.2.5", "write 192.0.2.5/32 for the single address"),
+            ("010.0.0.1/32", "write the numbers without zeros in front"),
+            ("192.0.2.010-192.0.2.020", "write the numbers without zeros in front"),
+            ("192.0.2.0/255.255.255.0", "write the length of the mask, /24"),
+            ("fe80::1%eth0/64", "leave out the zone, pools hold addresses alone"),
+            ("192.0.2.0/24\n", "remove the blanks around it"),
+            ("192.0.2.0/24\u{200b}", "write it in plain characters, without U+200B"),
             ("office", "write ADDRESS/LENGTH or FIRST-LAST"),
         ] {
             let told = text.parse::<AddressRange>().unwrap_err().to_string();
