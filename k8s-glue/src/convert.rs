@@ -10,6 +10,7 @@ mod kind;
 mod likely;
 mod policy;
 mod resource;
+mod seeming;
 mod service;
 mod time;
 
@@ -26,6 +27,7 @@ pub use duration::parse_duration;
 use field::{Fields, Findings};
 use kind::{Core, Kind, Ours, kind_of};
 use likely::Likely;
+use seeming::Seeming;
 pub use service::ServiceObject;
 #[cfg(all(test, feature = "hosts"))]
 pub(crate) use time::parse_time;
@@ -79,28 +81,25 @@ impl Objects {
         let findings = Findings::of(object.clone(), document);
         let mut root = Fields::of(&findings, &document.value);
         warn_of_oddities(document, &findings);
+        if !matches!(class, Kind::Foreign)
+            && let Some(Seeming { field, message, fix }) = seeming::template(&document.value)
+        {
+            findings.add(Severity::Error, Category::Schema, &field, message, fix);
+            self.problems.extend(findings.into_problems());
+            return;
+        }
         let mut metadata = root.child("metadata");
         let labels = metadata.text_map("labels");
         match class {
             Kind::Foreign => {
-                let field = if api_version.is_empty() { "apiVersion" } else { "kind" };
-                let message = format!("the document has no {field}");
-                let fix = "write the apiVersion and kind of the object; every document needs both";
-                findings.add(Severity::Error, Category::MissingField, field, message, fix);
+                refuse_without_kind(document, &findings);
             }
             Kind::Unknown { message, fix } => {
                 findings.add(Severity::Error, Category::Schema, "kind", message, fix);
             }
             _ if object.name.is_empty() => {
                 let _ = (metadata.text("name"), metadata.text("namespace"));
-                let fix = "set metadata.name";
-                findings.add(
-                    Severity::Error,
-                    Category::MissingField,
-                    "metadata.name",
-                    "the object has no name".to_owned(),
-                    fix,
-                );
+                refuse_without_name(document, &findings);
             }
             Kind::Ours(ours) if object.namespace.as_deref() != Some(install_namespace) => {
                 // As if absent: lbcore says that it is in the wrong place, and what else is wrong with it harms nobody.
@@ -229,6 +228,41 @@ fn check_names(object: &ObjectRef, name_rule: fn(&str) -> Result<(), NameError>,
             findings.add(severity, Category::Schema, field, message, "give it another name");
         }
     }
+}
+
+/// An object without a name, unless what stands there is told already.
+fn refuse_without_name(document: &Document, findings: &Findings) {
+    let name = match document.value.get("metadata") {
+        None | Some(Value::Null) => None,
+        Some(Value::Object(metadata)) => metadata.get("name"),
+        Some(Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => return,
+    };
+    if matches!(name, None | Some(Value::Null | Value::String(_))) {
+        let is_outside = document.value.get("name").is_some_and(Value::is_string);
+        let fix = if is_outside { "indent the name, so that it stands in metadata" } else { "set metadata.name" };
+        let message = "the object has no name".to_owned();
+        findings.add(Severity::Error, Category::MissingField, "metadata.name", message, fix);
+    }
+}
+
+/// A document that says not what kind of object it is.
+fn refuse_without_kind(document: &Document, findings: &Findings) {
+    if let Some(Seeming { field, message, fix }) = seeming::without_kind(&document.value) {
+        findings.add(Severity::Error, Category::Schema, &field, message, fix);
+        return;
+    }
+    let text = |name: &str| document.value.get(name).and_then(Value::as_str).unwrap_or_default();
+    let (field, version) =
+        if text("apiVersion").is_empty() { ("apiVersion", likely::version_of(text("kind"))) } else { ("kind", None) };
+    let fix = match version {
+        Some(version) => format!("write apiVersion: {version}"),
+        None => "write the apiVersion and kind of the object; every document needs both".to_owned(),
+    };
+    let message = match document.value.get(field) {
+        None | Some(Value::Null) => format!("the document has no {field}"),
+        Some(_) => format!("the {field} of the document is no text"),
+    };
+    findings.add(Severity::Error, Category::MissingField, field, message, &fix);
 }
 
 fn likely_meant(object: ObjectRef, likely: Likely) -> Problem {

@@ -24,6 +24,7 @@ use serde_json::{Map, Value};
 use thiserror::Error;
 
 pub use fault::Claimed;
+pub(crate) use fault::template_mark;
 pub use positions::Positions;
 use settle::Settler;
 pub use settle::{Oddity, OddityKind};
@@ -35,6 +36,9 @@ const FILE_LIMIT_BYTES: u64 = 512 << 20;
 const ALIAS_ALLOWANCE: usize = 1_000_000;
 /// How many lines of directives a document may have before it: parsers hold each against all before it.
 const MAX_DIRECTIVES: usize = 100;
+
+/// How to get the objects that a template makes.
+pub(crate) const RENDER: &str = "render it first, for instance with `helm template`, and give what comes out";
 
 /// One object as read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,6 +93,14 @@ pub enum ReadError {
     /// Not YAML, not JSON.
     #[error("{0}")]
     Syntax(String),
+    /// Not YAML, as a mark of a template stands in it.
+    #[error("`{mark}` stands here: this seems to be a template that was not rendered, and no YAML yet ({message})")]
+    Template {
+        /// The first mark, or its beginning.
+        mark: String,
+        /// Why it is no YAML.
+        message: String,
+    },
     /// A document that is a list, a text or a number.
     #[error("it is {0}, not an object")]
     NotAnObject(&'static str),
@@ -106,6 +118,7 @@ impl ReadError {
             Self::TooLarge => "split it into several files",
             Self::NotText => "save it as UTF-8",
             Self::Syntax(_) => "correct the YAML at this line; the other documents were read",
+            Self::Template { .. } => RENDER,
             Self::NotAnObject(_) => "write an object with apiVersion, kind and metadata",
             Self::BadList => "write objects with apiVersion, kind and metadata under items",
         }
@@ -220,9 +233,18 @@ impl Manifests {
     fn read_object(&mut self, file: &Arc<str>, text: &str, line: usize, allowance: &Cell<usize>) {
         let (positions, tree) = match parse(text, line, allowance) {
             Ok(read) => read,
-            Err((line, message)) => {
+            Err((place, message)) => {
                 let claimed = fault::claimed(text);
-                self.malformed.push(Malformed { claimed, ..Malformed::new(file, line, ReadError::Syntax(message)) });
+                // The parser gives up where a mark stands, or on the line after it.
+                let (place, reason) = match fault::template_line(text, (place + 2).saturating_sub(line)) {
+                    Some((number, mark)) => {
+                        let of_mark = line + number - 1;
+                        let message = if of_mark == place { message } else { format!("line {place}: {message}") };
+                        (of_mark, ReadError::Template { mark: mark.to_owned(), message })
+                    }
+                    None => (place, ReadError::Syntax(fault::with_hint(text, place + 1 - line, message))),
+                };
+                self.malformed.push(Malformed { claimed, ..Malformed::new(file, place, reason) });
                 return;
             }
         };
@@ -277,7 +299,8 @@ impl Manifests {
                 value.entry("kind").or_insert_with(|| kind.clone());
             }
             let oddities = oddities.remove(&index).unwrap_or_default();
-            self.documents.push(Document { file: Arc::clone(&file), line, value, positions, oddities });
+            // A list may hold lists: as deep as a document may be nested.
+            self.add(Document { file: Arc::clone(&file), line, value, positions, oddities });
         }
     }
 }
@@ -317,8 +340,8 @@ fn parse(text: &str, line: usize, allowance: &Cell<usize>) -> Result<(Positions,
     let reader = Reader::of(text, &own, allowance);
     let tree = reader.deserialize(serde_yaml::Deserializer::from_str(text)).map_err(|error| {
         let message = error.to_string();
-        let place =
-            error.location().map_or(1, |location| fault::line_of(text, &message, location.line(), location.column()));
+        let (place, column) = error.location().map_or((1, 1), |location| (location.line(), location.column()));
+        let place = fault::line_of(text, &message, place, column);
         // At the end of a text some parsers name the line after it.
         let last = text.lines().count().max(1);
         (line + place.min(last).saturating_sub(1), without_place(&message))
@@ -339,7 +362,11 @@ fn parse_json(text: &str, reader: Reader<'_>) -> Option<Tree> {
 
 /// The message without its `at line 3 column 4`: those lines count from the document, not from the file.
 fn without_place(message: &str) -> String {
-    message.split(" at line ").next().unwrap_or(message).to_owned()
+    if message.starts_with("deserializing from YAML containing more than one document") {
+        return "something stands behind the end of its value".to_owned();
+    }
+    let message = message.split(" at line ").next().unwrap_or(message);
+    message.split(" at position ").next().unwrap_or(message).to_owned()
 }
 
 /// Whether a text is what an infinite number, or one that is none, is read as.

@@ -11,6 +11,7 @@ use lbcore::peer::Password;
 use lbcore::service::{NodeName, ServiceKey};
 
 use super::field::Fields;
+use super::seeming::is_old_format;
 
 /// The label that says to which Service a slice belongs.
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
@@ -90,9 +91,7 @@ pub(super) fn secret(root: &mut Fields<'_>) -> RawSecret {
 
 /// Whether a ConfigMap holds the configuration of releases before custom resources; then a warning says what to do.
 pub(super) fn warn_of_legacy_config_map(root: &Fields<'_>) {
-    const KEYS: [&str; 4] = ["address-pools:", "peers:", "bgp-communities:", "bfd-profiles:"];
-    let text = root.peek_text("data", "config").unwrap_or_default();
-    let is_legacy = text.lines().any(|line| KEYS.iter().any(|key| line.starts_with(key)));
+    let is_legacy = root.peek_text("data", "config").is_some_and(is_old_format);
     if is_legacy {
         let message = "this is a configuration in the old ConfigMap format; it is not read".to_owned();
         let fix = "turn it into resources with `ferrule convert`";

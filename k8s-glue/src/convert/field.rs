@@ -290,6 +290,7 @@ impl<'o> Fields<'o> {
         for name in map.keys().filter(|name| !self.known.contains(&name.as_str())) {
             let mut known = self.known.clone();
             known.sort_unstable();
+            known.dedup();
             let fix = format!("remove it, or correct its name; known here: {}", known.join(", "));
             let message = format!("there is no field {name:?} here; it has no effect");
             self.findings.add(Severity::Warning, Category::Schema, &self.path_of(name), message, &fix);

@@ -1,5 +1,7 @@
 //! Objects that are passed over because of a typing error in `apiVersion` or `kind`: what was meant.
 
+use super::seeming::BUILD;
+
 /// A kind of ours with its group and its newest version. Of those that other groups have, too, only what looks like ours is told.
 struct Ours {
     group: &'static str,
@@ -70,6 +72,14 @@ pub(super) fn meaning(api_version: &str, kind: &str) -> Option<Likely> {
         let fix = format!("write apiVersion: {}/{} and kind: {}", ours.group, ours.version, ours.kind);
         return (looks_like_ours || !ours.has_namesakes).then_some(Likely { field: "apiVersion", message, fix });
     }
+    if group == "kustomize.config.k8s.io" && matches!(kind, "Kustomization" | "Component") {
+        let message = "a kustomization is not built here: what it changes and brings in is left out".to_owned();
+        return Some(Likely { field: "kind", message, fix: BUILD.to_owned() });
+    }
+    if (api_version, kind) == ("v1", "Status") {
+        let message = "this is an answer of the API server, not an object".to_owned();
+        return Some(Likely { field: "kind", message, fix: "ask it again, and give what it has".to_owned() });
+    }
     let is_like = |known: &&(&str, &str)| {
         known.0.eq_ignore_ascii_case(api_version.trim()) && known.1.eq_ignore_ascii_case(kind.trim())
     };
@@ -77,6 +87,12 @@ pub(super) fn meaning(api_version: &str, kind: &str) -> Option<Likely> {
     let field = if *wanted_version == api_version { "kind" } else { "apiVersion" };
     let message = left_out(format!("{kind:?} of {api_version:?} is no kind that there is"));
     Some(Likely { field, message, fix: format!("write apiVersion: {wanted_version} and kind: {wanted_kind}") })
+}
+
+/// Group and newest version of a kind that is looked at.
+pub(super) fn version_of(kind: &str) -> Option<String> {
+    let ours = OURS.iter().find(|ours| ours.kind == kind).map(|ours| format!("{}/{}", ours.group, ours.version));
+    ours.or_else(|| CORE.iter().find(|known| known.1 == kind).map(|known| known.0.to_owned()))
 }
 
 #[cfg(test)]
@@ -96,6 +112,8 @@ mod tests {
             ("example.com/v1", "poolpolicy", "kind: PoolPolicy"),
             ("v1", "service", "kind: Service"),
             ("V1", "Service", "apiVersion: v1"),
+            ("v1", "Status", "ask it again"),
+            ("kustomize.config.k8s.io/v1beta1", "Kustomization", "kubectl kustomize"),
         ] {
             let likely = meaning(api_version, kind).unwrap_or_else(|| panic!("{api_version} {kind} is passed over"));
             assert!(likely.fix.contains(part), "{likely:?}");

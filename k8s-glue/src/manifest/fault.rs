@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::names;
+
 /// What a text says that it is; each part empty where that cannot be told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Claimed {
@@ -22,6 +24,10 @@ pub(super) fn line_of(text: &str, message: &str, line: usize, column: usize) -> 
             return begun;
         }
     }
+    if message.starts_with("control characters are not allowed") {
+        let before = text.split(is_not_yaml).next().unwrap_or_default();
+        return before.matches('\n').count() + 1;
+    }
     // Nothing, or the key that the parser took for more of the text before it.
     let begins = |text: &str| {
         let before: String = text.chars().take(column.saturating_sub(1)).collect();
@@ -36,9 +42,55 @@ pub(super) fn line_of(text: &str, message: &str, line: usize, column: usize) -> 
     earlier.last().map_or(line, |(_, number)| number)
 }
 
+/// Control characters that no YAML has.
+const fn is_not_yaml(character: char) -> bool {
+    matches!(character, '\0'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{7f}'..='\u{84}' | '\u{86}'..='\u{9f}')
+}
+
+/// The message with what is odd about its line, from 1, where that is likely the reason.
+pub(super) fn with_hint(text: &str, line: usize, message: String) -> String {
+    let line = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
+    let is_mark = ["<<<<<<< ", ">>>>>>> "].iter().any(|mark| line.starts_with(mark)) || line == "=======";
+    let hint = if is_mark {
+        "a mark of a merge stands there: choose one of the two sides".to_owned()
+    } else if line.starts_with("```") {
+        "a mark of Markdown stands there".to_owned()
+    } else if let Some(hidden) = line.trim_end_matches('\r').chars().find(|character| names::is_hidden(*character)) {
+        match hidden {
+            '\t' => "a tab stands there, where YAML has blanks".to_owned(),
+            _ => format!("the character U+{:04X} stands there, which is not seen", u32::from(hidden)),
+        }
+    } else {
+        return message;
+    };
+    format!("{message}; {hint}")
+}
+
 fn leading_number(text: &str) -> Option<usize> {
     let end = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
     text.get(..end)?.parse().ok()
+}
+
+/// As many octets of a template's mark are told.
+const MARK_OCTETS: usize = 80;
+
+/// The first mark of a template in a text, such as `{{ .Values.name }}`; the beginning of a long one.
+pub(crate) fn template_mark(text: &str) -> Option<&str> {
+    mark_between(text, "{{", "}}")
+}
+
+fn mark_between<'t>(text: &'t str, opens: &str, closes: &str) -> Option<&'t str> {
+    let mark = text.get(text.find(opens)?..)?;
+    let length = mark.find(closes)? + closes.len();
+    let cut = (0..=length.min(MARK_OCTETS)).rev().find(|at| mark.is_char_boundary(*at))?;
+    mark.get(..cut)
+}
+
+/// The first mark of a template that stands outside of comments and begins and ends on one line, up to this line, from 1.
+pub(super) fn template_line(text: &str, last: usize) -> Option<(usize, &str)> {
+    let mut lines = (1..=last).zip(text.lines()).filter(|(_, line)| !line.trim_start().starts_with('#'));
+    let statement = |line| mark_between(line, "{%", "%}");
+    lines.find_map(|(number, line)| Some((number, template_mark(line).or_else(|| statement(line))?)))
 }
 
 /// Kind, namespace and name as they stand in the first column and below `metadata`.
@@ -70,6 +122,25 @@ fn word(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn marks_of_templates_are_found_up_to_the_mistake() {
+        let text = "# {{ a }}\nb: {c: {d: e}}\nf: {{ .Values.f }}\ng: '{{ h }}'\n";
+        assert_eq!(template_line(text, 9), Some((3, "{{ .Values.f }}")));
+        assert_eq!(template_line(text, 2), None);
+        assert_eq!(template_mark(&format!("{{{{ {} }}}}", "é".repeat(80))).map(str::len), Some(79));
+    }
+
+    #[test]
+    fn what_is_odd_about_the_line_is_told() {
+        let text = "a:\n\tb\n<<<<<<< HEAD\nkind:\u{a0}x\nc: d\r\n";
+        let hint = |line| with_hint(text, line, "no".to_owned());
+        assert_eq!(hint(2), "no; a tab stands there, where YAML has blanks");
+        assert_eq!(hint(3), "no; a mark of a merge stands there: choose one of the two sides");
+        assert_eq!(hint(4), "no; the character U+00A0 stands there, which is not seen");
+        assert_eq!((hint(1), hint(5), hint(9)), ("no".to_owned(), "no".to_owned(), "no".to_owned()));
+        assert_eq!(line_of("a: 1\nb: \0\n", "control characters are not allowed at position 8", 1, 1), 2);
+    }
 
     #[test]
     fn an_object_is_told_in_both_styles() {

@@ -15,6 +15,9 @@ pub(super) struct Piece<'a> {
     pub(super) line: usize,
 }
 
+/// What editors on some systems begin a file with.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 enum Mark {
     /// `---`: the line belongs to the document that it opens.
     Opens,
@@ -35,18 +38,22 @@ fn mark_of(line: &[u8]) -> Mark {
 
 /// Cuts at document marks. Pieces that hold only blanks, comments and directives are left out.
 pub(super) fn documents(bytes: &[u8]) -> Vec<Piece<'_>> {
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let mut pieces = Vec::new();
     let mut start = Piece { bytes, line: 1 };
     let mut taken = 0;
     let mut offset = 0;
     for (number, line) in (1..).zip(bytes.split_inclusive(|byte| *byte == b'\n')) {
         let next = offset + line.len();
-        match mark_of(line) {
-            Mark::Inside => {}
-            Mark::Opens => {
+        let (marked, shift) = match line.strip_prefix(BYTE_ORDER_MARK) {
+            Some(rest) => (rest, BYTE_ORDER_MARK.len()),
+            None => (line, 0),
+        };
+        match mark_of(marked) {
+            Mark::Inside if shift == 0 => {}
+            // Of files with such a mark that stand behind each other it belongs to nobody, and a document begins behind it.
+            Mark::Inside | Mark::Opens => {
                 pieces.push(Piece { bytes: bytes.get(taken..offset).unwrap_or_default(), line: start.line });
-                taken = offset;
+                taken = offset + shift;
                 start.line = number;
             }
             Mark::Closes => {

@@ -129,6 +129,30 @@ fn carriage_returns_and_the_byte_order_mark_are_no_content() {
 }
 
 #[test]
+fn files_with_byte_order_marks_may_stand_behind_each_other() {
+    let manifests = read("\u{feff}a: 1\n\u{feff}---\nb: 2\n---\n\u{feff}c: 3\n\u{feff}d: 4\n");
+    assert_eq!(manifests.malformed, []);
+    let lines: Vec<_> = manifests.documents.iter().map(|document| document.line).collect();
+    assert_eq!(lines, [1, 3, 5, 6]);
+}
+
+#[test]
+fn a_list_may_hold_lists() {
+    let manifests = read(
+        "kind: List\nitems:\n- kind: NodeList\n  apiVersion: v1\n  items:\n  - metadata: {name: a}\n- kind: List\n  items: [7]\n",
+    );
+    assert_eq!(manifests.documents.len(), 1);
+    assert_eq!((&manifests.documents[0].value["kind"], manifests.documents[0].line), (&json!("Node"), 6));
+    assert_eq!((manifests.malformed[0].line, &manifests.malformed[0].reason), (8, &ReadError::BadList));
+}
+
+#[test]
+fn a_control_character_has_its_line() {
+    let manifests = read("x: 1\n---\na: 1\nb: \0\n");
+    assert_eq!(manifests.malformed[0].line, 4, "{:?}", manifests.malformed);
+}
+
+#[test]
 fn json_streams_are_cut_where_an_object_ends() {
     let manifests = read("{\"a\": \"}\"} {\"b\": 2}\n{\"c\":\n {\"d\": 3}}\n");
     assert_eq!(manifests.malformed, []);
