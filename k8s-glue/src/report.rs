@@ -131,7 +131,9 @@ impl fmt::Display for Finding {
             write!(f, "{}:{}: ", Shown(&self.file), self.line)?;
         }
         write!(f, "{}: ", self.severity)?;
-        if !self.kind.is_empty() {
+        if !self.kind.is_empty() && self.name.is_empty() {
+            write!(f, "{}: ", Shown(&self.kind))?;
+        } else if !self.kind.is_empty() {
             let slash = if self.namespace.is_empty() { "" } else { "/" };
             write!(f, "{} {}{slash}{}: ", Shown(&self.kind), Shown(&self.namespace), Shown(&self.name))?;
         }
@@ -254,6 +256,12 @@ mod tests {
         let text = report.to_text();
         let last = "a:9: warning: IPAddressPool metallb-system/office: spec.addresses[1]: bad (good)\n2 errors and 1 warning in 3 documents\n";
         assert!(text.ends_with(last), "{text}");
+    }
+
+    #[test]
+    fn an_object_without_a_name_is_told_by_its_kind() {
+        let nameless = Finding { name: "".into(), ..finding("a", 9, Severity::Error) };
+        assert!(nameless.to_string().starts_with("a:9: error: IPAddressPool: spec"), "{nameless}");
     }
 
     #[test]
