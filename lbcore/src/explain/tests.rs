@@ -8,10 +8,10 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::addresses::{RecordedAddresses, parse_requested};
-use crate::allocator::Allocator;
+use crate::allocator::{Allocator, Hold, HoldReason};
 use crate::config::{
-    Config, ObjectRef, Origin, Raw, RawBgpAdvertisement, RawConfig, RawL2Advertisement, RawPeer, RawPool, RawSelector,
-    Settings,
+    Config, ObjectRef, Origin, Raw, RawBgpAdvertisement, RawConfig, RawL2Advertisement, RawPeer, RawPool,
+    RawPoolPolicy, RawSelector, Settings,
 };
 use crate::converge::{ServiceKind, ServiceState, converge, converge_all, converge_all_telling};
 use crate::decide::{
@@ -22,11 +22,13 @@ use crate::family::{IpFamily, IpFamilyPolicy, ServiceFamilies};
 use crate::labels::Labels;
 use crate::node::{EXCLUDE_LABEL, NetworkCondition, Node};
 use crate::policy::{
-    AddressReservation, Audience, Beneficiaries, Policies, PoolPolicy, PoolSelection, Quota, QuotaScope,
+    AddressReservation, Audience, Beneficiaries, KeptAddress, Policies, PoolPolicy, PoolSelection, Quota, QuotaScope,
 };
 use crate::pool::{AutoAssign, BuggyAddresses, Pool, ServiceAllocation};
+use crate::range::AddressRange;
 use crate::service::{NodeName, PoolName, ServiceKey};
 use crate::sharing::{Protocol, ServicePort, SharingTerms};
+use crate::time::UnixTime;
 
 fn labels(of: Option<u8>) -> Labels {
     of.map(|value| ("team".to_owned(), value.to_string())).into_iter().collect()
@@ -47,6 +49,9 @@ struct PoolPlan {
     priority: i64,
     namespaces: Option<BTreeSet<u8>>,
     team: Option<u8>,
+    /// The last parts of an IPv4 address that is not in the pool, and of one that a freeze keeps.
+    excluded: Option<u8>,
+    kept: Option<u8>,
 }
 
 impl PoolPlan {
@@ -68,6 +73,8 @@ impl PoolPlan {
             auto_assign: if self.auto_assign { AutoAssign::Enabled } else { AutoAssign::Disabled },
             buggy_addresses: if self.avoids { BuggyAddresses::Avoided } else { BuggyAddresses::Used },
             allocation: restricted.then_some(allocation),
+            exclusions: self.excluded.map(|last| AddressRange::single(single(number, last))).into_iter().collect(),
+            kept: self.kept.map(|last| single(number, last)).into_iter().collect(),
             ..Pool::new(PoolName::new(format!("pool{number}")).unwrap(), ranges)
         }
     }
@@ -75,24 +82,45 @@ impl PoolPlan {
 
 fn pool_plan() -> impl Strategy<Value = PoolPlan> {
     let restriction = (prop::option::of(prop::collection::btree_set(0_u8..3, 0..3)), prop::option::of(0_u8..2));
-    (0_u8..4, 0_u8..4, prop::bool::weighted(0.8), any::<bool>(), 0_i64..3, prop::bool::weighted(0.4), restriction)
-        .prop_map(|(v4, v6, auto_assign, avoids, priority, is_pinned, (namespaces, team))| {
-            let (v4, v6) = if v4 + v6 == 0 { (1, 0) } else { (v4, v6) };
-            let (namespaces, team) = if is_pinned { (namespaces, team) } else { (None, None) };
-            PoolPlan { v4, v6, auto_assign, avoids, priority: if is_pinned { priority } else { 0 }, namespaces, team }
-        })
+    let last = || prop::option::weighted(0.2, 0_u8..4);
+    let parts = (0_u8..4, 0_u8..4, prop::bool::weighted(0.8), any::<bool>(), 0_i64..3, prop::bool::weighted(0.4));
+    (parts, restriction, last(), last()).prop_map(|(parts, (namespaces, team), excluded, kept)| {
+        let (v4, v6, auto_assign, avoids, priority, is_pinned) = parts;
+        let (v4, v6) = if v4 + v6 == 0 { (1, 0) } else { (v4, v6) };
+        let (namespaces, team) = if is_pinned { (namespaces, team) } else { (None, None) };
+        let priority = if is_pinned { priority } else { 0 };
+        PoolPlan { v4, v6, auto_assign, avoids, priority, namespaces, team, excluded, kept }
+    })
 }
 
-/// Reservations by pool, first and last address, and the Service or the namespace meant; and for all pools a limit for each namespace.
-type PoliciesPlan = (Vec<(u8, u8, u8, u8, bool)>, Option<u64>);
+/// An IPv4 address of the pool of this number, or one beside it.
+fn single(pool: usize, last: u8) -> IpAddr {
+    format!("10.0.{pool}.{last}").parse().unwrap()
+}
+
+/// Reservations by pool, first and last address, and the Service or the namespace meant; for all pools a limit for each namespace; and the
+/// addresses that wait, by pool and address, with namespace and name of the Service that they wait for.
+type PoliciesPlan = (Vec<(u8, u8, u8, u8, bool)>, Option<u64>, Vec<(u8, u8, u8, u8)>);
 
 fn policies_plan() -> impl Strategy<Value = PoliciesPlan> {
     let reservation = (0_u8..4, 0_u8..3, 0_u8..2, 0_u8..4, any::<bool>());
     let reservations = prop_oneof![Just(Vec::new()), prop::collection::vec(reservation, 1..3)];
-    (reservations, prop::option::weighted(0.3, 0_u64..3))
+    let waiting =
+        prop_oneof![2 => Just(Vec::new()), 1 => prop::collection::vec((0_u8..4, 0_u8..4, 0_u8..3, 0_u8..4), 1..4)];
+    (reservations, prop::option::weighted(0.3, 0_u64..3), waiting)
 }
 
-fn policies((reservations, limit): &PoliciesPlan) -> Policies {
+fn holds((.., waiting): &PoliciesPlan) -> Vec<Hold> {
+    let hold = |(pool, last, namespace, name): &(u8, u8, u8, u8)| Hold {
+        address: single(usize::from(*pool), *last),
+        service: ServiceKey::new(&format!("ns{namespace}"), &format!("s{name}")).unwrap(),
+        until: UnixTime::from_secs(60),
+        reason: HoldReason::Retention,
+    };
+    waiting.iter().map(hold).collect()
+}
+
+fn policies((reservations, limit, waiting): &PoliciesPlan) -> Policies {
     let reservations = reservations.iter().enumerate().map(|(number, (pool, first, more, who, is_name))| {
         let beneficiaries = if *is_name {
             let services =
@@ -120,7 +148,7 @@ fn policies((reservations, limit): &PoliciesPlan) -> Policies {
         name: "all".into(),
         pools: PoolSelection::default(),
         exclusions: Vec::new(),
-        retention: None,
+        retention: (!waiting.is_empty()).then_some(core::time::Duration::from_secs(3_600)),
         release_now: Vec::new(),
         reuse_cooldown: None,
         quotas: quota.into_iter().collect(),
@@ -201,7 +229,7 @@ fn check_allocation(explained: &Allocation) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 192 } else { 2_000 }))]
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 1_000 } else { 2_000 }))]
 
     // [CTRL-30] to [CTRL-53], [ALLOC-30] to [ALLOC-38]
     #[test]
@@ -213,6 +241,7 @@ proptest! {
         let mut allocator = Allocator::default();
         let pools: Vec<Pool> = pools.iter().enumerate().map(|(number, plan)| plan.pool(number)).collect();
         allocator.replace(pools, Arc::new(policies(&laid_down))).unwrap();
+        allocator.restore_holds(UnixTime::default(), holds(&laid_down));
         let mut last: BTreeMap<ServiceKey, Allocation> = BTreeMap::new();
         let mut started = allocator.clone();
         let told = converge_all_telling(&mut started, &states, |moment| {
@@ -249,7 +278,10 @@ fn raw_selector(value: u8) -> RawSelector {
 /// Pools named by number, node selector and service selector by team, and peers by number.
 type AdPlan = (Vec<u8>, Option<u8>, Option<u8>, Option<u8>);
 
-fn config_of(l2: &[AdPlan], bgp: &[AdPlan], peers: &[Option<u8>]) -> Arc<Config> {
+/// An excluded address by number of the pool and last part, and an address with the number of the pool that keeps it.
+type OddPlan = (Option<(u8, u8)>, Option<(IpAddr, u8)>);
+
+fn config_of(l2: &[AdPlan], bgp: &[AdPlan], peers: &[Option<u8>], (excluded, kept): OddPlan) -> Arc<Config> {
     let pools = (0..3).map(|number| {
         let addresses = vec![format!("10.0.{number}.0/30"), format!("fd00:{number}::/126")];
         raw("IPAddressPool", format!("pool{number}"), RawPool { addresses, ..RawPool::default() })
@@ -287,11 +319,23 @@ fn config_of(l2: &[AdPlan], bgp: &[AdPlan], peers: &[Option<u8>]) -> Arc<Config>
         };
         raw("BGPPeer", format!("peer{number}"), spec)
     });
+    let exclusion = excluded.map(|(pool, last)| {
+        let exclusions = vec![format!("10.0.{pool}.{last}")];
+        raw("PoolPolicy", "exclusions".to_owned(), RawPoolPolicy { exclusions, ..RawPoolPolicy::default() })
+    });
+    let kept = kept.map(|(address, pool)| KeptAddress {
+        address,
+        pool: PoolName::new(format!("pool{pool}")).unwrap(),
+        service: ServiceKey::new("ns", "s0").unwrap(),
+        pool_labels: Labels::new(),
+    });
     let description = RawConfig {
         pools: pools.collect(),
         l2_advertisements: l2.collect(),
         bgp_advertisements: bgp.collect(),
         peers: peers.collect(),
+        pool_policies: exclusion.into_iter().collect(),
+        kept: kept.into_iter().collect(),
         ..RawConfig::default()
     };
     let outcome = Config::build(&description, &Settings::default());
@@ -373,7 +417,7 @@ fn check_announcement(snapshot: &Snapshot, service: &ServiceKey, node: &NodeName
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 192 } else { 2_000 }))]
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 1_000 } else { 2_000 }))]
 
     // [ANN-1] to [ANN-49], [L2-4], [ADV-20]
     #[test]
@@ -383,6 +427,7 @@ proptest! {
         peers in prop::collection::vec(prop::option::of(0_u8..2), 0..3),
         nodes in prop::collection::vec(node_plan(), 0..4),
         services in (1_usize..4).prop_flat_map(|count| (0..count).map(facts_plan).collect::<Vec<_>>()),
+        (excluded, keeps) in (prop::option::weighted(0.3, (0_u8..3, 0_u8..4)), prop::option::weighted(0.3, 0_u8..4)),
     ) {
         let nodes = nodes.into_iter().enumerate().map(|(number, (team, is_excluded, is_away))| {
             let mut node_labels = labels(team);
@@ -396,7 +441,8 @@ proptest! {
             }
         });
         let nodes: Vec<Node> = nodes.collect();
-        let mut snapshot = Snapshot::new(config_of(&l2, &bgp, &peers), nodes.clone(), DecideOptions::default());
+        let kept = services[0].addresses.first().copied().zip(keeps);
+        let mut snapshot = Snapshot::new(config_of(&l2, &bgp, &peers, (excluded, kept)), nodes.clone(), DecideOptions::default());
         for facts in &services {
             snapshot.set_service(facts.clone());
         }

@@ -1,11 +1,14 @@
 //! Any series of changes leads to what is computed from nothing, and nothing differs outside of what a change says it affects.
 
 use super::*;
+use crate::config::RawPoolPolicy;
 use crate::election;
+use crate::policy::KeptAddress;
 
 /// What the snapshot is made of, kept beside it.
 #[derive(Clone, Debug)]
 struct Whole {
+    raw: RawConfig,
     config: Arc<Config>,
     nodes: BTreeMap<NodeName, Node>,
     options: DecideOptions,
@@ -23,9 +26,22 @@ impl Whole {
     }
 }
 
+impl Whole {
+    /// Takes another description; `None` where it is refused.
+    fn describe(&mut self, raw: RawConfig, snapshot: &mut Snapshot) -> Option<Affected> {
+        let config = Config::build(&raw, &Settings::default()).config?;
+        (self.raw, self.config) = (raw, Arc::clone(&config));
+        Some(snapshot.set_config(config))
+    }
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Config(Box<RawConfig>),
+    /// Other exclusions and nothing else.
+    Exclusions(Option<Raw<RawPoolPolicy>>),
+    /// Other kept addresses and nothing else.
+    Kept(Vec<KeptAddress>),
     Node(Node),
     NodeGone(NodeName),
     Nodes(Vec<Node>),
@@ -38,11 +54,12 @@ impl Step {
     /// Does it to both; `None` where it is none.
     fn apply(self, whole: &mut Whole, snapshot: &mut Snapshot) -> Option<Affected> {
         Some(match self {
-            Self::Config(raw) => {
-                let config = Config::build(&raw, &Settings::default()).config?;
-                whole.config = Arc::clone(&config);
-                snapshot.set_config(config)
+            Self::Config(raw) => return whole.describe(*raw, snapshot),
+            Self::Exclusions(policy) => {
+                let pool_policies = policy.into_iter().collect();
+                return whole.describe(RawConfig { pool_policies, ..whole.raw.clone() }, snapshot);
             }
+            Self::Kept(kept) => return whole.describe(RawConfig { kept, ..whole.raw.clone() }, snapshot),
             Self::Node(node) => {
                 whole.nodes.insert(node.name.clone(), node.clone());
                 snapshot.set_node(node)
@@ -100,19 +117,20 @@ fn any_selectors(key: &'static str, values: &[&'static str]) -> impl Strategy<Va
 fn any_l2() -> impl Strategy<Value = RawL2Advertisement> {
     let links = prop::sample::subsequence(vec!["eth0", "eth1"], 0..=2);
     let preferred = prop::sample::subsequence(vec![("x", 5), ("y", 9), ("y", 5)], 0..=2);
-    let pools = prop::sample::subsequence(vec!["main", "spare"], 0..=1);
+    let pools = prop::sample::subsequence(vec!["main", "spare", "gone"], 0..=1);
     let nodes = any_selectors("zone", &["x", "y"]);
-    (nodes, any_selectors("app", &["a", "b"]), links, preferred, pools).prop_map(
-        |(node_selectors, service_selectors, links, preferred, pools)| {
+    let tiers = any_selectors("tier", &["old", "new"]);
+    (nodes, any_selectors("app", &["a", "b"]), links, preferred, (pools, tiers)).prop_map(
+        |(node_selectors, service_selectors, links, preferred, (pools, tiers))| {
             let prefer =
                 |(zone, weight)| RawPreference { weight: Some(weight), preference: Some(choose("zone", zone)) };
             RawL2Advertisement {
                 ip_address_pools: texts(&pools),
+                ip_address_pool_selectors: tiers,
                 node_selectors,
                 service_selectors,
                 interfaces: texts(&links),
                 preferred_node_selectors: preferred.into_iter().map(prefer).collect(),
-                ..RawL2Advertisement::default()
             }
         },
     )
@@ -150,6 +168,34 @@ fn any_peer() -> impl Strategy<Value = RawPeer> {
     })
 }
 
+/// Exclusions inside ranges, of one pool or of all.
+fn any_exclusions() -> impl Strategy<Value = Option<Raw<RawPoolPolicy>>> {
+    let excluded = prop::sample::subsequence(
+        vec!["192.168.10.1", "192.168.10.2-192.168.10.5", "2001:db8::/127", "192.168.10.0/31"],
+        1..=2,
+    );
+    let policy = (prop::sample::subsequence(vec!["main", "spare"], 0..=1), excluded).prop_map(|(pools, excluded)| {
+        let spec =
+            RawPoolPolicy { ip_address_pools: texts(&pools), exclusions: texts(&excluded), ..RawPoolPolicy::default() };
+        raw("exclusions", spec)
+    });
+    prop::option::weighted(0.4, policy)
+}
+
+/// What freezes keep, of pools that are there, lost the address, or are gone themselves.
+fn any_kept() -> impl Strategy<Value = Vec<KeptAddress>> {
+    let addresses = vec!["192.168.10.1", "192.168.10.2", "192.168.10.5", "203.0.113.1", "2001:db8::1"];
+    let pools = prop::sample::select(vec!["main", "spare", "gone"]);
+    let kept = (prop::sample::select(addresses), pools, prop::sample::select(vec![None, Some("old"), Some("new")]));
+    let kept = kept.prop_map(|(text, pool, tier)| KeptAddress {
+        address: address(text),
+        pool: pool.parse().unwrap(),
+        service: key("a"),
+        pool_labels: tier.map(|tier| ("tier".to_owned(), tier.to_owned())).into_iter().collect(),
+    });
+    prop_oneof![2 => Just(Vec::new()), 3 => prop::collection::vec(kept, 1..3)]
+}
+
 fn any_config() -> impl Strategy<Value = RawConfig> {
     let main = prop::sample::select(vec![
         vec!["192.168.10.0/30", "2001:db8::/64"],
@@ -160,22 +206,27 @@ fn any_config() -> impl Strategy<Value = RawConfig> {
     let l2 = prop::collection::btree_map("[l-n]", any_l2(), 0..3);
     let bgp = prop::collection::btree_map("[p-r]", any_bgp(), 0..3);
     let peers = prop::collection::btree_map(prop::sample::select(vec!["inner", "outer"]), any_peer(), 0..3);
-    (main, spare, any::<bool>(), l2, bgp, peers).prop_map(|(main, spare, avoids, l2, bgp, peers)| {
-        let pool = |addresses: &[&str]| RawPool {
-            addresses: texts(addresses),
-            avoid_buggy_ips: Some(avoids),
-            ..RawPool::default()
-        };
-        let mut pools = vec![raw("main", pool(&main))];
-        pools.extend((!spare.is_empty()).then(|| raw("spare", pool(&spare))));
-        RawConfig {
-            pools,
-            l2_advertisements: l2.into_iter().map(|(name, spec)| raw(&name, spec)).collect(),
-            bgp_advertisements: bgp.into_iter().map(|(name, spec)| raw(&name, spec)).collect(),
-            peers: peers.into_iter().map(|(name, spec)| raw(name, spec)).collect(),
-            ..RawConfig::default()
-        }
-    })
+    let policies = (any_exclusions(), any_kept());
+    (main, spare, any::<bool>(), l2, bgp, peers, policies).prop_map(
+        |(main, spare, avoids, l2, bgp, peers, policies)| {
+            let pool = |addresses: &[&str]| RawPool {
+                addresses: texts(addresses),
+                avoid_buggy_ips: Some(avoids),
+                ..RawPool::default()
+            };
+            let mut pools = vec![raw("main", pool(&main))];
+            pools.extend((!spare.is_empty()).then(|| raw("spare", pool(&spare))));
+            RawConfig {
+                pools,
+                l2_advertisements: l2.into_iter().map(|(name, spec)| raw(&name, spec)).collect(),
+                bgp_advertisements: bgp.into_iter().map(|(name, spec)| raw(&name, spec)).collect(),
+                peers: peers.into_iter().map(|(name, spec)| raw(name, spec)).collect(),
+                pool_policies: policies.0.into_iter().collect(),
+                kept: policies.1,
+                ..RawConfig::default()
+            }
+        },
+    )
 }
 
 fn any_options() -> impl Strategy<Value = DecideOptions> {
@@ -233,6 +284,8 @@ fn any_step() -> impl Strategy<Value = Step> {
         1 => prop::sample::select(NODES.to_vec()).prop_map(|node| Step::NodeGone(name(node))),
         1 => prop::collection::vec(any_node(), 0..4).prop_map(Step::Nodes),
         3 => any_config().prop_map(|raw| Step::Config(Box::new(raw))),
+        1 => any_exclusions().prop_map(Step::Exclusions),
+        2 => any_kept().prop_map(Step::Kept),
         1 => any_options().prop_map(Step::Options),
     ]
 }
@@ -242,6 +295,7 @@ fn start() -> Whole {
     raw.l2_advertisements = world().l2_advertisements;
     Whole {
         config: Config::build(&raw, &Settings::default()).config.unwrap(),
+        raw,
         nodes: BTreeMap::new(),
         options: DecideOptions::default(),
         services: BTreeMap::new(),
