@@ -186,6 +186,10 @@ pub struct PlanArgs {
     #[arg(long, value_name = "PATH", num_args = 1..)]
     pub against: Vec<PathBuf>,
 
+    /// The new input is all there will be: a kind of which it holds no object has none, instead of being as in the state of now.
+    #[arg(long, requires = "against")]
+    pub complete: bool,
+
     /// Judge as `ferrule run` does: without a cluster nobody gives cluster IPs or endpoints.
     #[arg(long)]
     pub standalone: bool,

@@ -16,7 +16,7 @@
 mod measures;
 mod pace;
 mod planner;
-mod policy_status;
+pub(crate) mod policy_status;
 mod pool_status;
 mod service_status;
 mod start;

@@ -1,10 +1,12 @@
 //! `ferrule explain`: why a Service has its address or has none, and which node announces it and why.
 //!
-//! `scene` is what is judged (files, or a cluster that `live` reads once), `subject` what is asked about, `view` the machine form of the
+//! `scene` is what is judged (files, or a cluster that `live` reads once), `subject` what is asked about, `reports` what
+//! speakers say that they do, `view` the machine form of the
 //! traces of [`lbcore::explain`], `answer` the one sentence that comes first, `text` the form for people. Nothing is decided here.
 
 mod answer;
 mod live;
+mod reports;
 mod scene;
 mod subject;
 mod text;
@@ -24,6 +26,7 @@ pub use live::LiveError;
 pub use subject::NoSubject;
 
 use self::answer::Judged;
+use self::reports::ReportView;
 use self::scene::Scene;
 use self::subject::{Subject, near};
 use self::view::{Explanation, ServiceView};
@@ -127,6 +130,7 @@ fn explanation(scene: &Scene, subject: &Subject, node: Option<&str>) -> Result<E
             assignment,
             allocation: traced.get(key),
             standing: standing(&snapshot, key),
+            reports: reports(scene, &snapshot, key, assignment.is_some(), &announcements, node.is_some()),
             announcements,
             is_one_node: node.is_some(),
         };
@@ -139,6 +143,18 @@ fn explanation(scene: &Scene, subject: &Subject, node: Option<&str>) -> Result<E
         Subject::Address(address) => answer::of_address(*address, &allocator, &services),
     };
     Ok(Explanation::new(scene, answer, fix, services))
+}
+
+/// What speakers say of a Service; of one of another class nothing is expected.
+fn reports(
+    scene: &Scene,
+    snapshot: &Snapshot,
+    service: &ServiceKey,
+    is_ours: bool,
+    announcements: &[(NodeName, Announcement)],
+    is_one_node: bool,
+) -> Vec<ReportView> {
+    if is_ours { scene.reports.told(snapshot, service, announcements, is_one_node) } else { Vec::new() }
 }
 
 /// The nodes to tell about.

@@ -44,8 +44,8 @@ pub(crate) fn kept(config: &Config, before: Option<&Config>, live: impl IntoIter
     kept_by_freezes(before.unwrap_or(&nothing), config, live)
 }
 
-/// The configuration of files in which freezes keep what Services have by their statuses, with the pool that is recorded there or, where none is,
-/// the one in `pools`. `before` tells the labels of pools that are gone.
+/// The configuration of objects in which freezes keep what Services have by their statuses, with the pool that is recorded there or, where none is,
+/// the one in `pools`. `before` and what `raw` keeps already tell the labels of pools that are gone; `config` is built of `raw`.
 pub(crate) fn effective(
     config: &Arc<Config>,
     raw: &RawConfig,
@@ -62,7 +62,7 @@ pub(crate) fn effective(
         Some(Live { service: service.key.clone(), labels: (*service.labels).clone(), pool, addresses })
     });
     let kept = kept(config, before, live);
-    if kept.is_empty() {
+    if kept == raw.kept {
         return Arc::clone(config);
     }
     let outcome = Config::build(&RawConfig { kept, ..raw.clone() }, settings);

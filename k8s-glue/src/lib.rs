@@ -35,6 +35,8 @@ pub mod output;
 pub mod peer_version;
 #[cfg(feature = "hosts")]
 pub mod plan;
+#[cfg(feature = "hosts")]
+mod recorded;
 pub mod report;
 #[cfg(feature = "hosts")]
 pub mod run;

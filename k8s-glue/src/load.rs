@@ -4,11 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+#[cfg(feature = "hosts")]
+use lbcore::allocator::Hold;
 use lbcore::config::{Config, Origin, Problem, Settings, Severity};
 
 use crate::convert::{self, Objects};
 use crate::freeze;
 use crate::manifest::{self, Document, Malformed, Manifests};
+#[cfg(feature = "hosts")]
+use crate::recorded::Recorded;
 use crate::report::{Finding, Report};
 
 /// An input, read and checked.
@@ -62,9 +66,23 @@ fn input(manifests: Manifests, settings: &Settings) -> Input {
     Input { documents, malformed, objects, typed, findings, files }
 }
 
-/// Checks what was read.
+/// Checks what was read. What controllers have written into the statuses of policies does not count.
 pub fn check(manifests: Manifests, settings: &Settings) -> Loaded {
-    let Input { documents, malformed, objects, typed, mut findings, files } = input(manifests, settings);
+    judged(input(manifests, settings), settings)
+}
+
+/// Checks what was read as it stands in a cluster: what the statuses of policies say that a freeze keeps is kept, and what they say
+/// that waits is given beside.
+#[cfg(feature = "hosts")]
+pub(crate) fn check_as_recorded(manifests: Manifests, settings: &Settings) -> (Loaded, Vec<Hold>) {
+    let mut input = input(manifests, settings);
+    let Recorded { holds, kept } = Recorded::of(&input.documents, &settings.install_namespace);
+    input.objects.config.kept = kept;
+    (judged(input, settings), holds)
+}
+
+fn judged(input: Input, settings: &Settings) -> Loaded {
+    let Input { documents, malformed, objects, typed, mut findings, files } = input;
     let outcome = Config::build(&objects.config, settings);
     let unreadable = Unreadable::of(&typed);
     let ruled = outcome.problems.into_iter().filter(|problem| !unreadable.explains(problem));

@@ -11,7 +11,7 @@ use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use lbcore::allocator::{Allocator, NoAddress, PoolsError};
+use lbcore::allocator::{Allocator, Hold, NoAddress, PoolsError};
 use lbcore::announce::RouteAttributes;
 use lbcore::config::{Config, Settings};
 use lbcore::converge::{Convergence, Moment, RecordFate, ServiceKind, ServiceState, Told, converge_all_telling};
@@ -19,13 +19,15 @@ use lbcore::decide::{Owners, Snapshot, routes_by_peer};
 use lbcore::family::IpFamily;
 use lbcore::link::LinkSelection;
 use lbcore::service::{NodeName, ServiceKey};
+use lbcore::time::UnixTime;
 use serde::Serialize;
 use thiserror::Error;
 
 use crate::args::{Outcome, PlanArgs, PlanOutput};
+use crate::cluster::clock::unix_now;
 use crate::convert::{Objects, ServiceObject};
 use crate::load::{self, Loaded};
-use crate::manifest::{Document, Malformed};
+use crate::manifest::{self, Document, Malformed};
 use crate::output;
 use crate::report::Finding;
 
@@ -118,6 +120,10 @@ pub struct PlanSettings {
     pub live_nodes: Option<BTreeSet<String>>,
     /// The links that each node has; `None` means every link that anybody names.
     pub interfaces: Option<BTreeMap<String, BTreeSet<String>>>,
+    /// The addresses that wait, as recorded.
+    pub holds: Vec<Hold>,
+    /// The time now, which tells what of it waits no more.
+    pub now: UnixTime,
 }
 
 /// What kept a plan from being made.
@@ -172,6 +178,7 @@ pub fn assign_watched<'o>(
     watch: impl FnMut(Moment<'_>),
 ) -> Result<Vec<Assignment<'o>>, PlanError> {
     allocator.follow(config)?;
+    allocator.restore_holds(settings.now, settings.holds.iter().cloned());
     let class = settings.load_balancer_class.as_deref();
     let ours: Vec<&ServiceObject> = objects.services.iter().filter(|service| service.is_of_class(class)).collect();
     let states: Vec<ServiceState> = ours.iter().map(|service| settings.state_of(service)).collect();
@@ -252,14 +259,17 @@ struct Planned<'o> {
     plan: Plan,
     assignments: Vec<Assignment<'o>>,
     snapshot: Snapshot,
+    /// With what every Service got.
+    allocator: Allocator,
 }
 
 fn planned<'o>(config: &Arc<Config>, objects: &'o Objects, settings: &PlanSettings) -> Result<Planned<'o>, PlanError> {
-    let assignments = assign(config, objects, settings, &mut Allocator::default())?;
+    let mut allocator = Allocator::default();
+    let assignments = assign(config, objects, settings, &mut allocator)?;
     let snapshot = snapshot::of(config, objects, &assignments, settings);
     let services = planned_services(&assignments);
     let plan = Plan { services, layer2: owners(&snapshot, settings), bgp: routes(&snapshot) };
-    Ok(Planned { plan, assignments, snapshot })
+    Ok(Planned { plan, assignments, snapshot, allocator })
 }
 
 /// The first owner of each address, sorted by address; an owner without any of the links asked for answers nowhere ([L2-30]).
@@ -352,11 +362,15 @@ pub fn plan(arguments: &PlanArgs) -> Result<Outcome, PlanError> {
         ignore_exclude_label: arguments.ignore_exclude_lb,
         live_nodes: arguments.live_nodes.clone().map(|names| names.into_iter().collect()),
         interfaces: interfaces_of(&arguments.node_interfaces),
+        holds: Vec::new(),
+        now: unix_now(),
     };
     if !arguments.against.is_empty() {
-        return against::compare(arguments, &checks, &settings);
+        return against::compare(arguments, &checks, settings);
     }
-    let Loaded { objects, config, report, .. } = load::load(&arguments.input.filenames, &checks);
+    let manifests = manifest::read_paths(&arguments.input.filenames);
+    let (Loaded { objects, config, report, .. }, holds) = load::check_as_recorded(manifests, &checks);
+    let settings = PlanSettings { holds, ..settings };
     let Some(config) = config else {
         output::print(&report.to_json())?;
         return Ok(Outcome::InputBad);

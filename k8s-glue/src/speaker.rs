@@ -26,7 +26,7 @@ mod host;
 mod keys;
 mod measures;
 mod remarks;
-mod report;
+pub(crate) mod report;
 mod scene;
 mod scribe;
 mod sessions;

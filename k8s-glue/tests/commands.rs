@@ -1,4 +1,9 @@
-//! `validate` and `plan` through the real binary: what is printed, in which order, and the exit codes.
+//! `validate`, `plan` and `explain` through the real binary: what is printed, in which order, and the exit codes.
+
+#[path = "commands/against.rs"]
+mod against;
+#[path = "commands/explaining.rs"]
+mod explaining;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

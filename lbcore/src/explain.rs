@@ -19,6 +19,7 @@ use crate::service::ServiceKey;
 
 pub use allocation::{Allocation, allocation, allocation_at};
 pub use announcement::{Announcement, PeerRoute, announcement};
+pub use mend::mend_of_reason;
 pub use record::why_not_kept;
 pub use standing::{Standing, standing};
 

@@ -10,6 +10,7 @@ use lbcore::explain::{Allocation, Announcement, Standing, Verdict, why_not_kept}
 use lbcore::pool::Pool;
 use lbcore::service::NodeName;
 
+use super::reports::ReportView;
 use super::scene::{Scene, Source};
 use super::view::{ServiceView, StepView};
 use crate::convert::ServiceObject;
@@ -23,6 +24,8 @@ pub(super) struct Judged<'a> {
     pub(super) assignment: Option<&'a Assignment<'a>>,
     pub(super) allocation: Option<&'a Allocation>,
     pub(super) standing: Standing,
+    /// What speakers say.
+    pub(super) reports: Vec<ReportView>,
     /// By node.
     pub(super) announcements: Vec<(NodeName, Announcement)>,
     /// Whether one node was asked about.
@@ -54,13 +57,25 @@ pub(super) fn of_service(judged: &Judged<'_>) -> Answer {
         (Some(addresses), Some(_)) => {
             let wrong = last.map_or_else(String::new, |step| step.text.clone());
             let (announced, _) = announced(judged);
-            (format!("{key} keeps {addresses}{announced}; but its request is not met: {wrong}."), fix)
+            let (differs, _) = differs(&judged.reports);
+            (format!("{key} keeps {addresses}{announced}{differs}; but its request is not met: {wrong}."), fix)
         }
         (Some(_), None) => {
             let (has, fix_of_address) = has(judged, assignment);
             let (announced, fix_of_announcement) = announced(judged);
-            (format!("{key} {has}{announced}."), fix_of_announcement.or(fix_of_address))
+            let (differs, fix_of_report) = differs(&judged.reports);
+            (format!("{key} {has}{announced}{differs}."), fix_of_announcement.or(fix_of_address).or(fix_of_report))
         }
+    }
+}
+
+/// Where speakers say that they do otherwise than the rules say.
+fn differs(reports: &[ReportView]) -> Answer {
+    let mut differing = reports.iter().filter(|report| report.agrees == Some(false));
+    match (differing.next(), differing.count()) {
+        (None, _) => Answer::default(),
+        (Some(one), 0) => (format!("; but {}", one.text), one.fix.clone()),
+        (Some(one), more) => (format!("; but {} (and {more} more, below)", one.text), one.fix.clone()),
     }
 }
 
@@ -208,7 +223,7 @@ fn why_withheld(one: &Announcement) -> Answer {
     }
 }
 
-fn listed<T: ToString>(names: impl IntoIterator<Item = T>) -> String {
+pub(super) fn listed<T: ToString>(names: impl IntoIterator<Item = T>) -> String {
     const SHOWN: usize = 6;
     let names: Vec<String> = names.into_iter().map(|name| name.to_string()).collect();
     let shown = names.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");

@@ -1,5 +1,6 @@
 //! A cluster read once, with the rights of whoever asks. What they may not read is said, and what follows from it.
 
+use std::collections::BTreeSet;
 use std::io;
 
 use kube::Client;
@@ -7,12 +8,12 @@ use kube::api::{Api, DynamicObject, ListParams};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use super::scene::{Scene, Source, checks};
+use super::reports::Reports;
+use super::scene::{Scene, Source};
 use super::subject::Subject;
 use crate::args::ExplainArgs;
 use crate::cluster::client::{ConnectError, RequestError, connect, within};
 use crate::cluster::watch::{Kind, map_of};
-use crate::load;
 use crate::manifest::{Document, Manifests, Positions};
 
 /// Objects a page when listing.
@@ -27,6 +28,8 @@ const CONFIGURATION: [Kind; 6] = [
     Kind::BfdProfile,
     Kind::Community,
 ];
+/// In which speakers say what they announce.
+const REPORTS: [Kind; 2] = [Kind::ServiceL2Status, Kind::ServiceBgpStatus];
 /// What is read in the whole cluster beside Services, and what follows where it may not be read.
 const EVERYWHERE: [(Kind, &str); 3] = [
     (Kind::EndpointSlice, "Services count as having no endpoint"),
@@ -57,14 +60,16 @@ pub enum LiveError {
 /// Reads the cluster.
 pub(super) fn read(arguments: &ExplainArgs, subject: &Subject) -> Result<Scene, LiveError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (documents, remarks) = runtime.block_on(async {
+    let reader = runtime.block_on(async {
         let client = connect(arguments.kubeconfig.as_deref()).await.map_err(LiveError::Connect)?;
-        let mut reader = Reader { client, documents: Vec::new(), remarks: Vec::new() };
+        let mut reader = Reader { client, documents: Vec::new(), listed: BTreeSet::new(), remarks: Vec::new() };
         reader.read(arguments, subject).await?;
-        Ok::<_, LiveError>((reader.documents, reader.remarks))
+        Ok::<_, LiveError>(reader)
     })?;
+    let Reader { documents, listed, remarks, .. } = reader;
     let manifests = Manifests { documents, ..Manifests::default() };
-    let mut scene = Scene::of(Source::Cluster, load::check(manifests, &checks(arguments)), arguments);
+    let mut scene = Scene::of(Source::Cluster, manifests, arguments);
+    scene.reports = Reports::of(&scene.documents, &scene.install_namespace, |kind| listed.contains(&kind));
     scene.remarks.extend(remarks);
     Ok(scene)
 }
@@ -72,6 +77,8 @@ pub(super) fn read(arguments: &ExplainArgs, subject: &Subject) -> Result<Scene, 
 struct Reader {
     client: Client,
     documents: Vec<Document>,
+    /// The kinds that could be read.
+    listed: BTreeSet<Kind>,
     remarks: Vec<String>,
 }
 
@@ -91,6 +98,7 @@ impl Reader {
                 }
             }
         }
+        self.read_reports(install_namespace).await?;
         for kind in Kind::OPTIONAL {
             match self.list(kind, Some(install_namespace)).await {
                 Ok(()) => {}
@@ -115,6 +123,26 @@ impl Reader {
                     self.remarks.push(format!("{} objects may not be read, so {without}: {error}", kind.as_str()));
                 }
                 Err(error) => return Err(LiveError::Read { what: format!("{} objects", kind.as_str()), error }),
+            }
+        }
+        Ok(())
+    }
+
+    /// What speakers say that they announce. It decides nothing, so that a cluster without these kinds can be explained.
+    async fn read_reports(&mut self, install_namespace: &str) -> Result<(), LiveError> {
+        for kind in REPORTS {
+            match self.list(kind, Some(install_namespace)).await {
+                Ok(()) => {}
+                Err(error) if is_refused(&error) || error.status() == Some(404) => {
+                    let (kind, report) = (kind.as_str(), if kind == Kind::ServiceL2Status { "layer 2" } else { "BGP" });
+                    let text =
+                        format!("what speakers report of {report} is not told, because {kind} objects cannot be read");
+                    self.remarks.push(format!("{text}: {error}"));
+                }
+                Err(error) => {
+                    let what = format!("{} objects of namespace {install_namespace}", kind.as_str());
+                    return Err(LiveError::Read { what, error });
+                }
             }
         }
         Ok(())
@@ -178,9 +206,11 @@ impl Reader {
             self.documents.extend(page.items.into_iter().map(|object| document(map_of(object, &resource))));
             match page.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => parameters = parameters.continue_token(&token),
-                None => return Ok(()),
+                None => break,
             }
         }
+        self.listed.insert(kind);
+        Ok(())
     }
 }
 

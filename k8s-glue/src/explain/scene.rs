@@ -6,9 +6,12 @@ use std::sync::Arc;
 use lbcore::config::salvage::salvage;
 use lbcore::config::{Config, RawConfig, Settings, Severity};
 
+use super::reports::Reports;
 use crate::args::ExplainArgs;
+use crate::cluster::clock::unix_now;
 use crate::convert::{self, Objects};
 use crate::load::{self, Loaded};
+use crate::manifest::{self, Document, Manifests};
 use crate::plan::PlanSettings;
 use crate::report::Finding;
 
@@ -28,6 +31,9 @@ pub(super) struct Scene {
     pub(super) objects: Objects,
     pub(super) settings: PlanSettings,
     pub(super) install_namespace: Arc<str>,
+    pub(super) documents: Vec<Document>,
+    /// What speakers say that they announce.
+    pub(super) reports: Reports,
     /// Everything that is wrong.
     pub(super) findings: Vec<Finding>,
     /// What the reader must know beside, such as what may not be read.
@@ -39,7 +45,8 @@ impl Scene {
     pub(super) fn from_files(arguments: &ExplainArgs) -> Self {
         let paths: &[PathBuf] = &arguments.filenames;
         let checks = checks(arguments);
-        let mut scene = Self::of(Source::Files, load::load(paths, &checks), arguments);
+        let mut scene = Self::of(Source::Files, manifest::read_paths(paths), arguments);
+        scene.reports = Reports::of_files(&scene.documents, &checks.install_namespace);
         if scene.objects.config.nodes.is_empty() && !arguments.standalone {
             scene.remarks.push(
                 "there is no Node among the documents, so nothing can be said about who announces: add the output of `kubectl get \
@@ -50,9 +57,10 @@ impl Scene {
         scene
     }
 
-    /// What was read, with the configuration that a program would have in force.
-    pub(super) fn of(source: Source, loaded: Loaded, arguments: &ExplainArgs) -> Self {
+    /// What was read, with the configuration that a program would have in force, and what it would know to wait.
+    pub(super) fn of(source: Source, manifests: Manifests, arguments: &ExplainArgs) -> Self {
         let checks = checks(arguments);
+        let (loaded, holds) = load::check_as_recorded(manifests, &checks);
         let Loaded { documents, objects, config, report, .. } = loaded;
         let mut remarks = Vec::new();
         let config = config.unwrap_or_else(|| {
@@ -73,9 +81,13 @@ impl Scene {
             ignore_exclude_label: arguments.ignore_exclude_lb,
             live_nodes: arguments.live_nodes.clone().map(|names| names.into_iter().collect()),
             interfaces: None,
+            holds,
+            now: unix_now(),
         };
         let findings = report.findings().to_vec();
-        Self { source, config, objects, settings, install_namespace: checks.install_namespace, findings, remarks }
+        let install_namespace = checks.install_namespace;
+        let reports = Reports::default();
+        Self { source, config, objects, settings, install_namespace, documents, reports, findings, remarks }
     }
 
     /// How many errors there are.

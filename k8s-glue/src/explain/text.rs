@@ -43,6 +43,12 @@ fn service_text(service: &ServiceView, out: &mut String) {
     for (names, node) in alike(&service.nodes) {
         part(&format!("Announcement, on {}", names.join(", ")), &node.steps, &mut told, out);
     }
+    if !service.reports.is_empty() {
+        out.push_str("\nWhat speakers report\n");
+    }
+    for report in &service.reports {
+        line(report.verdict(), report.rule, &report.text, report.fix.as_deref(), &mut told, out);
+    }
 }
 
 /// Nodes of which the same is to be told, together, in the order of the first of each.
@@ -64,9 +70,20 @@ fn part<'s>(head: &str, steps: &'s [StepView], told: &mut BTreeSet<&'s str>, out
     }
     let _ = writeln!(out, "\n{}", Shown(head));
     for step in steps {
-        let _ = writeln!(out, "  {:8}{:12}{}", step.outcome, step.rule, Shown(&step.line));
-        if let Some(fix) = step.fix.as_deref().filter(|fix| told.insert(fix)) {
-            let _ = writeln!(out, "  {:20}mend: {}", "", Shown(fix));
-        }
+        line(step.outcome, step.rule, &step.line, step.fix.as_deref(), told, out);
+    }
+}
+
+fn line<'s>(
+    verdict: &str,
+    rule: &str,
+    text: &str,
+    fix: Option<&'s str>,
+    told: &mut BTreeSet<&'s str>,
+    out: &mut String,
+) {
+    let _ = writeln!(out, "  {verdict:8}{rule:12}{}", Shown(text));
+    if let Some(fix) = fix.filter(|fix| told.insert(fix)) {
+        let _ = writeln!(out, "  {:20}mend: {}", "", Shown(fix));
     }
 }

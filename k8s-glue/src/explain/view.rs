@@ -11,6 +11,7 @@ use lbcore::service::NodeName;
 use serde::Serialize;
 
 use super::answer::{self, Judged};
+use super::reports::ReportView;
 use super::scene::Scene;
 use crate::plan::PlannedError;
 use crate::report::Finding;
@@ -51,6 +52,8 @@ pub(super) struct ServiceView {
     /// The rules that hold on every node.
     pub(super) announcement: Vec<StepView>,
     pub(super) nodes: Vec<NodeView>,
+    /// What speakers say that they announce, beside that.
+    pub(super) reports: Vec<ReportView>,
 }
 
 /// One node.
@@ -146,6 +149,7 @@ impl ServiceView {
             error: outcome.and_then(|outcome| outcome.problem.as_ref()).map(PlannedError::from),
             allocation,
             announcement: standing,
+            reports: judged.reports.clone(),
             nodes: nodes.map(|(node, announcement)| NodeView::of(node, announcement, namespace)).collect(),
         }
     }

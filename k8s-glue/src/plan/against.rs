@@ -12,14 +12,15 @@ mod overlay;
 mod text;
 mod why;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use lbcore::addresses::parse_address;
+use lbcore::allocator::Hold;
 use lbcore::config::{Config, Settings};
 use lbcore::service::{PoolName, ServiceKey};
 
-use self::difference::{Difference, Kept, Live, difference};
+use self::difference::{Difference, Gone, Kept, Live, Taken, difference};
 use self::overlay::{Merged, merge, without_unknown_secrets};
 use super::{PlanError, PlanSettings, Planned, PlannedService, planned};
 use crate::args::{Outcome, PlanArgs, PlanOutput};
@@ -27,34 +28,48 @@ use crate::convert::{Objects, ServiceObject};
 use crate::freeze;
 use crate::load::{self, Input, Unreadable};
 use crate::output;
+use crate::recorded::Recorded;
 use crate::report::{Finding, Report};
 
 /// Plans both inputs and prints the difference.
-pub(super) fn compare(arguments: &PlanArgs, checks: &Settings, settings: &PlanSettings) -> Result<Outcome, PlanError> {
+pub(super) fn compare(arguments: &PlanArgs, checks: &Settings, settings: PlanSettings) -> Result<Outcome, PlanError> {
     let mut before = load::read(&arguments.against, checks);
     let mut after = load::read(&arguments.input.filenames, checks);
-    let merged = merge(&before, &mut after);
+    let Recorded { holds, kept } = Recorded::of(&before.documents, &checks.install_namespace);
+    before.objects.config.kept = kept;
+    let Merged { documents, taken, gone } =
+        if arguments.complete { Merged::complete(&before, &mut after) } else { merge(&before, &mut after) };
     if before.objects.config.secrets.is_empty() && after.objects.config.secrets.is_empty() {
         without_unknown_secrets(&mut before.objects.config);
         without_unknown_secrets(&mut after.objects.config);
     }
-    let Merged { documents, taken } = merged;
     let (config_before, report_before) = checked(&before, &before.documents, checks);
     let (config_after, report_after) = checked(&after, &documents, checks);
     let (Some(config_before), Some(config_after)) = (config_before, config_after) else {
         output::print(&Report::joined([report_before, report_after]).to_json())?;
         return Ok(Outcome::InputBad);
     };
-    let plan_before = planned(&config_before, &before.objects, settings)?;
+    let (config, services) = (&before.objects.config, &before.objects.services);
+    let config_before = freeze::effective(&config_before, config, services, &BTreeMap::new(), None, checks);
+    let settings = PlanSettings { holds, ..settings };
+    let plan_before = planned(&config_before, &before.objects, &settings)?;
     let mut objects = after.objects;
-    keep_addresses(&mut objects, &plan_before.plan.services);
+    let live = live(&before.objects);
+    // Where addresses are recorded, a Service without one waits, and gets what the new input gives it.
+    let is_anything_live = live.values().any(|recorded| !recorded.is_empty());
+    let has = |service: &&PlannedService| live.get(&service.service).is_some_and(|recorded| !recorded.is_empty());
+    let holders = plan_before.plan.services.iter().filter(|service| !is_anything_live || has(service));
+    keep_addresses(&mut objects, holders);
     let pools = pools_of(&plan_before);
     let config_after =
         freeze::effective(&config_after, &objects.config, &objects.services, &pools, Some(&config_before), checks);
-    let plan_after = planned(&config_after, &objects, settings)?;
+    let holds = waiting(&plan_before, &config_after, &objects.services)?;
+    let plan_after = planned(&config_after, &objects, &PlanSettings { holds, ..settings })?;
     let difference = Difference {
-        kept: kept(&config_after, &plan_before.plan.services),
-        ..difference(&plan_before, &plan_after, &live(&before.objects), taken)
+        kept: kept_by_freezes(&config_after, &plan_before.plan.services),
+        taken: taken.into_iter().map(|(kind, count)| Taken { kind, count }).collect(),
+        gone: gone.into_iter().map(|(kind, names)| Gone { kind, names }).collect(),
+        ..difference(&plan_before, &plan_after, &live)
     };
     output::print(&match arguments.output {
         PlanOutput::Table => text::of(&difference),
@@ -84,8 +99,20 @@ fn pools_of(before: &Planned<'_>) -> BTreeMap<ServiceKey, PoolName> {
     with_pool.collect()
 }
 
+/// What waits under the new configuration: what does now, and what Services had that are gone.
+fn waiting(before: &Planned<'_>, config: &Config, services: &[ServiceObject]) -> Result<Vec<Hold>, PlanError> {
+    let there: BTreeSet<&ServiceKey> = services.iter().map(|service| &service.key).collect();
+    let mut allocator = before.allocator.clone();
+    allocator.follow(config)?;
+    let known = before.assignments.iter().map(|assignment| &assignment.state.key);
+    for gone in known.filter(|service| !there.contains(service)) {
+        allocator.forget_by_key(gone);
+    }
+    Ok(allocator.holds().cloned().collect())
+}
+
 /// What freezes keep of the addresses that Services have now.
-fn kept(config: &Config, services: &[PlannedService]) -> Vec<Kept> {
+fn kept_by_freezes(config: &Config, services: &[PlannedService]) -> Vec<Kept> {
     let pools = config.pools().values().map(|configured| &configured.pool);
     let kept = pools.flat_map(|pool| pool.kept.iter().map(move |ip| (*ip, pool.name.to_string())));
     let holder = |ip| services.iter().find(|service| service.ips.contains(&ip)).map(|service| service.service.clone());
@@ -93,9 +120,8 @@ fn kept(config: &Config, services: &[PlannedService]) -> Vec<Kept> {
 }
 
 /// Records the addresses of now with the Services that have none recorded.
-fn keep_addresses(objects: &mut Objects, before: &[PlannedService]) {
-    let held: BTreeMap<&str, &PlannedService> =
-        before.iter().map(|service| (service.service.as_str(), service)).collect();
+fn keep_addresses<'p>(objects: &mut Objects, before: impl Iterator<Item = &'p PlannedService>) {
+    let held: BTreeMap<&str, &PlannedService> = before.map(|service| (service.service.as_str(), service)).collect();
     for service in &mut objects.services {
         if service.recorded.iter().all(String::is_empty)
             && let Some(held) = held.get(service.key.as_str())

@@ -84,6 +84,7 @@ fn plan_settings_of(vector: &Vector) -> PlanSettings {
             let of_node = |links: &Value| names(Some(links)).unwrap_or_default().into_iter().collect();
             nodes.iter().map(|(node, links)| (node.clone(), of_node(links))).collect()
         }),
+        ..PlanSettings::default()
     }
 }
 

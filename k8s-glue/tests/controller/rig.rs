@@ -78,6 +78,13 @@ impl Plane {
     }
 }
 
+/// What `kubectl` prints of everything that a plan needs, as the documents say to ask for it.
+pub(crate) fn dump(plane: &Plane) -> Fallible<String> {
+    let kinds = "ipaddresspools,l2advertisements,bgpadvertisements,bgppeers,bfdprofiles,communities,poolpolicies,addressreservations,\
+                 namespaces,services,endpointslices,nodes";
+    Ok(plane.control.admin().run(&["get", "-A", "-o", "yaml", "--show-managed-fields", kinds])?)
+}
+
 /// Ends the control plane: statics are not dropped.
 pub(crate) fn tear_down() {
     PLANE.lock().unwrap_or_else(PoisonError::into_inner).take();

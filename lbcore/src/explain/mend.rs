@@ -72,8 +72,8 @@ pub(super) const fn rule_of_reason(reason: &Reason, protocol: Protocol) -> &'sta
     }
 }
 
-/// What would change it.
-pub(super) fn mend_of_reason(reason: &Reason) -> Option<String> {
+/// What would let the node announce it; `None` for [`Reason::NotElected`], which needs no mend.
+pub fn mend_of_reason(reason: &Reason) -> Option<String> {
     let fix = match reason {
         Reason::ServiceDeleted => "create it, or correct the name",
         Reason::NoIpAllocated => "see above why it has none",

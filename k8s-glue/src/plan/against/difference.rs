@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use ipnetwork::IpNetwork;
+use lbcore::converge::Notice;
 use serde::Serialize;
 
 use super::why::Why;
@@ -13,6 +15,9 @@ use crate::plan::{Plan, Planned, PlannedOwner, PlannedRoute, PlannedService};
 pub(super) struct ServiceChange {
     pub(super) service: String,
     pub(super) effect: Effect,
+    /// Whether what it has now is recorded.
+    #[serde(rename = "live")]
+    pub(super) is_live: bool,
     /// What it has now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) from: Option<PlannedService>,
@@ -52,6 +57,9 @@ pub(super) struct OwnerChange {
     /// Why the node of now would not answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) why: Option<String>,
+    /// What would let it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) fix: Option<String>,
 }
 
 impl OwnerChange {
@@ -75,6 +83,13 @@ pub(super) struct Taken {
     pub(super) count: usize,
 }
 
+/// Objects of now that the new input does not have any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Gone {
+    pub(super) kind: &'static str,
+    pub(super) names: Vec<String>,
+}
+
 /// An address that a freeze keeps.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Kept {
@@ -83,18 +98,46 @@ pub(super) struct Kept {
     pub(super) service: String,
 }
 
+/// An address that a Service keeps though it is set aside for others.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub(super) struct HeldReserved {
+    pub(super) ip: IpAddr,
+    pub(super) service: String,
+    pub(super) reservation: String,
+}
+
+/// A quota of which more is used than it allows: nothing is taken away, and nothing more is given.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Exceeded {
+    pub(super) policy: String,
+    pub(super) quota: String,
+    /// Absent where all count together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) namespace: Option<String>,
+    pub(super) used: u64,
+    pub(super) limit: u64,
+}
+
 /// The difference of two plans.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Difference {
     pub(super) services: Vec<ServiceChange>,
     pub(super) layer2: Vec<OwnerChange>,
     pub(super) bgp: RouteChanges,
-    /// Every live address that would move or be lost, sorted.
+    /// The live addresses that are announced now and, though their Services keep them, would be announced by nobody, sorted.
+    pub(super) unannounced: Vec<IpAddr>,
+    /// Every live address that would move or be lost, or be announced by nobody, sorted.
     pub(super) moves: Vec<IpAddr>,
     /// The kinds of which the new input has no object: they are as now.
     pub(super) taken: Vec<Taken>,
+    /// The objects that the new input has no more, though it has others of the kind or is complete.
+    pub(super) gone: Vec<Gone>,
     /// Addresses that only a freeze keeps in their pools.
     pub(super) kept: Vec<Kept>,
+    /// Addresses that would be set aside for others than those who have them.
+    pub(super) reserved: Vec<HeldReserved>,
+    /// Quotas of which more would be used than they allow.
+    pub(super) exceeded: Vec<Exceeded>,
     #[serde(skip)]
     pub(super) is_anything_live: bool,
 }
@@ -102,14 +145,10 @@ pub(super) struct Difference {
 /// The recorded addresses of each Service.
 pub(super) type Live = BTreeMap<String, BTreeSet<IpAddr>>;
 
-pub(super) fn difference(
-    before: &Planned<'_>,
-    after: &Planned<'_>,
-    live: &Live,
-    taken: Vec<(&'static str, usize)>,
-) -> Difference {
+/// What changes for Services, owners and routes.
+pub(super) fn difference(before: &Planned<'_>, after: &Planned<'_>, live: &Live) -> Difference {
     let why = Why::new(before, after);
-    let services = service_changes(&before.plan, &after.plan, &why);
+    let services = service_changes(&before.plan, &after.plan, live, &why);
     let layer2 = owner_changes(&before.plan, &after.plan, &why);
     let lost = services.iter().filter(|change| change.effect >= Effect::Moved).flat_map(|change| {
         let recorded = live.get(&change.service);
@@ -117,24 +156,88 @@ pub(super) fn difference(
     });
     let is_live = |ip: &IpAddr| live.values().any(|recorded| recorded.contains(ip));
     let moved = layer2.iter().filter(|change| change.moves()).map(|change| change.ip).filter(is_live);
-    let moves: BTreeSet<IpAddr> = lost.chain(moved).collect();
-    let only_in = |these: &[PlannedRoute], those: &[PlannedRoute]| -> Vec<PlannedRoute> {
-        these.iter().filter(|route| !those.contains(route)).cloned().collect()
-    };
+    let unannounced = unannounced(&before.plan, &after.plan, live);
+    let moves: BTreeSet<IpAddr> = lost.chain(moved).chain(unannounced.iter().copied()).collect();
     let (old, new) = (&before.plan.bgp, &after.plan.bgp);
     let bgp = RouteChanges { withdrawn: only_in(old, new), announced: only_in(new, old) };
+    let reserved = held_reserved(after).difference(&held_reserved(before)).cloned().collect();
+    let known = exceeded(before);
+    let exceeded = exceeded(after).into_iter().filter(|one| !known.contains(one)).collect();
     Difference {
         services,
         layer2,
         bgp,
+        unannounced,
+        reserved,
+        exceeded,
         moves: moves.into_iter().collect(),
-        kept: Vec::new(),
-        taken: taken.into_iter().map(|(kind, count)| Taken { kind, count }).collect(),
         is_anything_live: live.values().any(|recorded| !recorded.is_empty()),
+        ..Difference::default()
     }
 }
 
-fn service_changes(before: &Plan, after: &Plan, why: &Why<'_>) -> Vec<ServiceChange> {
+/// The routes that are among these and not among those, which are sorted alike.
+fn only_in(these: &[PlannedRoute], those: &[PlannedRoute]) -> Vec<PlannedRoute> {
+    let place = |route: &PlannedRoute| (route.node.clone(), route.peer.clone(), route.prefix.clone());
+    let known: BTreeMap<_, &PlannedRoute> = those.iter().map(|route| (place(route), route)).collect();
+    these.iter().filter(|route| known.get(&place(route)) != Some(route)).cloned().collect()
+}
+
+/// What is announced in any way.
+struct Announced {
+    owned: BTreeSet<IpAddr>,
+    prefixes: BTreeSet<IpNetwork>,
+    lengths: BTreeSet<u8>,
+}
+
+impl Announced {
+    fn of(plan: &Plan) -> Self {
+        let prefixes: BTreeSet<IpNetwork> = plan.bgp.iter().filter_map(|route| route.prefix.parse().ok()).collect();
+        let lengths = prefixes.iter().map(IpNetwork::prefix).collect();
+        Self { owned: plan.layer2.iter().map(|owner| owner.ip).collect(), prefixes, lengths }
+    }
+
+    fn has(&self, ip: IpAddr) -> bool {
+        let around = |length: &u8| {
+            let network = IpNetwork::new(ip, *length).ok()?;
+            IpNetwork::new(network.network(), *length).ok()
+        };
+        let mut networks = self.lengths.iter().filter_map(around);
+        self.owned.contains(&ip) || networks.any(|network| self.prefixes.contains(&network))
+    }
+}
+
+fn unannounced(before: &Plan, after: &Plan, live: &Live) -> Vec<IpAddr> {
+    let (then, later) = (Announced::of(before), Announced::of(after));
+    let stays: BTreeSet<IpAddr> = after.services.iter().flat_map(|service| service.ips.iter().copied()).collect();
+    let live: BTreeSet<IpAddr> = live.values().flatten().copied().collect();
+    live.into_iter().filter(|ip| stays.contains(ip) && then.has(*ip) && !later.has(*ip)).collect()
+}
+
+fn held_reserved(planned: &Planned<'_>) -> BTreeSet<HeldReserved> {
+    let notices = planned.assignments.iter().flat_map(|assignment| {
+        let service = &assignment.state.key;
+        assignment.outcome.notices.iter().filter_map(move |notice| {
+            let Notice::HoldsReserved { address, reservation } = notice else { return None };
+            Some(HeldReserved { ip: *address, service: service.to_string(), reservation: reservation.to_string() })
+        })
+    });
+    notices.collect()
+}
+
+fn exceeded(planned: &Planned<'_>) -> Vec<Exceeded> {
+    let usages = planned.allocator.quota_usage().filter(|usage| usage.used > usage.limit);
+    let exceeded = usages.map(|usage| Exceeded {
+        policy: usage.policy.to_string(),
+        quota: usage.quota.to_string(),
+        namespace: usage.namespace.as_ref().map(ToString::to_string),
+        used: usage.used,
+        limit: usage.limit,
+    });
+    exceeded.collect()
+}
+
+fn service_changes(before: &Plan, after: &Plan, live: &Live, why: &Why<'_>) -> Vec<ServiceChange> {
     let by_name = |plan: &Plan| -> BTreeMap<String, PlannedService> {
         plan.services.iter().map(|service| (service.service.clone(), service.clone())).collect()
     };
@@ -145,7 +248,8 @@ fn service_changes(before: &Plan, after: &Plan, why: &Why<'_>) -> Vec<ServiceCha
         let effect = effect(from.as_ref(), to.as_ref())?;
         let reason = if effect >= Effect::Moved { why.not_kept(&service, to.as_ref()) } else { None };
         let (why, fix) = reason.map_or((None, None), |(why, fix)| (Some(why), fix));
-        Some(ServiceChange { service, effect, from, to, why, fix })
+        let is_live = live.get(&service).is_some_and(|recorded| !recorded.is_empty());
+        Some(ServiceChange { service, effect, is_live, from, to, why, fix })
     });
     changes.collect()
 }
@@ -181,9 +285,12 @@ fn owner_changes(before: &Plan, after: &Plan, why: &Why<'_>) -> Vec<OwnerChange>
     let addresses: BTreeSet<IpAddr> = old.keys().chain(new.keys()).copied().collect();
     let changes = addresses.into_iter().filter_map(|ip| {
         let (from, to) = (old.remove(&ip), new.remove(&ip));
-        let differs = from != to;
+        let place =
+            |owner: &Option<PlannedOwner>| owner.as_ref().map(|owner| (owner.node.clone(), owner.interfaces.clone()));
+        let differs = place(&from) != place(&to);
         let why = from.as_ref().filter(|_| differs).and_then(|from| why.not_owner(ip, &from.node));
-        differs.then_some(OwnerChange { ip, from, to, why })
+        let (why, fix) = why.map_or((None, None), |(why, fix)| (Some(why), fix));
+        differs.then_some(OwnerChange { ip, from, to, why, fix })
     });
     changes.collect()
 }

@@ -1,7 +1,10 @@
 //! What a new input leaves out is as it is now: kind by kind.
 //!
 //! A kind of which the new input holds any object is as that input says, so that an object that is not there any more is seen as deleted; a
-//! kind of which it holds none is taken from the state of now, so that a change can be judged alone. Which kinds were taken is told.
+//! kind of which it holds none is taken from the state of now, so that a change can be judged alone. Which kinds were taken, and which objects
+//! are gone, is told.
+
+use std::collections::BTreeSet;
 
 use lbcore::config::{Origin, Raw, RawConfig};
 
@@ -14,6 +17,17 @@ pub(super) struct Merged {
     pub(super) documents: Vec<Document>,
     /// The kinds taken from the state of now, with how many objects.
     pub(super) taken: Vec<(&'static str, usize)>,
+    /// The objects of now that are not there any more, by kind. Services are not among them: what becomes of each is told.
+    pub(super) gone: Vec<(&'static str, Vec<String>)>,
+}
+
+impl Merged {
+    /// The new input as it is. What freezes keep is nothing that an input could leave out.
+    pub(super) fn complete(before: &Input, after: &mut Input) -> Self {
+        after.objects.config.kept.clone_from(&before.objects.config.kept);
+        let gone = gone(&before.objects.config, &after.objects.config);
+        Self { documents: after.documents.clone(), taken: Vec::new(), gone }
+    }
 }
 
 /// Completes the new input.
@@ -67,7 +81,31 @@ pub(super) fn merge(before: &Input, after: &mut Input) -> Merged {
         taken.push(("Service with EndpointSlices", old.endpoints.len()));
     }
     let documents = after.documents.iter().chain(&before.documents).cloned().collect();
-    Merged { documents, taken }
+    Merged { documents, taken, gone: gone(&before.objects.config, &after.objects.config) }
+}
+
+/// The objects of one configuration that another does not have.
+fn gone(old: &RawConfig, new: &RawConfig) -> Vec<(&'static str, Vec<String>)> {
+    let all = names(old).into_iter().zip(names(new));
+    let gone = all.map(|((kind, old), (_, new))| (kind, old.difference(&new).map(ToString::to_string).collect()));
+    gone.filter(|(_, names): &(_, Vec<String>)| !names.is_empty()).collect()
+}
+
+fn names(config: &RawConfig) -> [(&'static str, BTreeSet<&str>); 9] {
+    fn of<T>(objects: &[Raw<T>]) -> BTreeSet<&str> {
+        objects.iter().map(|raw| raw.object.name.as_ref()).collect()
+    }
+    [
+        ("IPAddressPool", of(&config.pools)),
+        ("L2Advertisement", of(&config.l2_advertisements)),
+        ("BGPAdvertisement", of(&config.bgp_advertisements)),
+        ("BGPPeer", of(&config.peers)),
+        ("BFDProfile", of(&config.bfd_profiles)),
+        ("Community", of(&config.communities)),
+        ("AddressReservation", of(&config.address_reservations)),
+        ("PoolPolicy", of(&config.pool_policies)),
+        ("Node", config.nodes.iter().map(|node| node.name.as_str()).collect()),
+    ]
 }
 
 fn take<T: Clone>(

@@ -7,7 +7,7 @@ use lbcore::addresses::ServiceAddresses;
 use lbcore::allocator::NoAddress;
 use lbcore::converge::{RecordFate, ServiceKind};
 use lbcore::decide::why_not_first_owner;
-use lbcore::explain::why_not_kept;
+use lbcore::explain::{mend_of_reason, why_not_kept};
 use lbcore::service::NodeName;
 
 use crate::plan::{Assignment, Planned, PlannedService};
@@ -77,6 +77,9 @@ impl<'p> Why<'p> {
         let pools = self.before.snapshot.config().pools();
         let held = pools.iter().find(|(_, configured)| configured.pool.contains(address));
         match held {
+            Some((name, configured)) if configured.pool.kept.contains(&address) => {
+                format!("no freeze keeps {address} in pool {name} any more, and no other pool contains it")
+            }
             Some((name, _)) if self.after.snapshot.config().pools().contains_key(name) => {
                 format!("pool {name} does not contain {address} any more, and no other pool does")
             }
@@ -85,13 +88,14 @@ impl<'p> Why<'p> {
         }
     }
 
-    /// Why a node would not be the first to answer for an address.
-    pub(super) fn not_owner(&self, address: IpAddr, node: &str) -> Option<String> {
+    /// Why a node would not be the first to answer for an address, and what would let it.
+    pub(super) fn not_owner(&self, address: IpAddr, node: &str) -> Option<(String, Option<String>)> {
         let snapshot = &self.after.snapshot;
         let Some(service) = snapshot.services_at(address).next() else {
-            return Some("no Service would have the address".to_owned());
+            return Some(("no Service would have the address".to_owned(), None));
         };
         let node = NodeName::new(node).ok()?;
-        why_not_first_owner(snapshot, &service.key, &node).map(|reason| reason.to_string())
+        let reason = why_not_first_owner(snapshot, &service.key, &node)?;
+        Some((reason.to_string(), mend_of_reason(&reason)))
     }
 }
