@@ -16,6 +16,7 @@ use proptest::prelude::*;
 use self::inputs::{Operation, SERVICES, any_operation, any_policies, any_pools};
 use self::model::{Answer, Model};
 use super::*;
+use crate::family::{IpFamilyPolicy, ServiceFamilies};
 use crate::policy::Policies;
 use crate::time::UnixTime;
 
@@ -26,6 +27,17 @@ fn answer(grant: Result<Grant, NoAddress>) -> Answer {
             "pool-exhausted" | "family-unavailable" => "nothing-left",
             category => category,
         }),
+    }
+}
+
+/// A request for one address.
+fn of_one(address: IpAddr, terms: ServiceTerms) -> ServiceRequest {
+    ServiceRequest {
+        terms,
+        families: ServiceFamilies::Single(IpFamily::of(address)),
+        policy: IpFamilyPolicy::SingleStack,
+        addresses: Some(ServiceAddresses::one(address)),
+        pool: None,
     }
 }
 
@@ -52,6 +64,11 @@ impl Contest {
                     self.waiting.insert(service, (request, self.allocator.freed_generation()));
                 }
             }
+            Operation::AllocateWaiting(service, nth, terms, seconds) => {
+                let Some(address) = self.model.waiting.keys().nth(nth).copied() else { return Ok(()) };
+                self.run(Operation::Allocate(service, of_one(address, terms)))?;
+                return self.run(Operation::Expire(seconds));
+            }
             Operation::Assign(service, terms, addresses) => {
                 let given = self.allocator.assign_by_key(&Self::service(service), &terms, &addresses);
                 prop_assert_eq!(answer(given), self.model.assign(SERVICES[service], &terms, &addresses));
@@ -71,6 +88,11 @@ impl Contest {
                 let released = self.allocator.forget_by_key(&Self::service(service));
                 self.compare_release(service, released, true)?;
                 prop_assert!(self.allocator.find(&Self::service(service)).is_none());
+            }
+            Operation::ComeBack(service, address, request) => {
+                self.run(Operation::Allocate(service, of_one(address, request.terms.clone())))?;
+                self.run(Operation::Forget(service))?;
+                return self.run(Operation::Allocate(service, ServiceRequest { addresses: None, ..request }));
             }
             Operation::ReplacePools(pools) => {
                 let replaced = self.allocator.replace_pools(pools.clone());
@@ -161,6 +183,8 @@ impl Contest {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(384))]
+
     // [ALLOC-10] to [ALLOC-44], [ALLOC-50]
     #[test]
     fn the_allocator_equals_a_naive_first_fit(

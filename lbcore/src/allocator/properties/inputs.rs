@@ -36,10 +36,14 @@ pub(crate) const SERVICES: [&str; 6] = ["n0/s0", "n0/s1", "n0/s2", "n1/s0", "n1/
 #[derive(Clone, Debug)]
 pub(super) enum Operation {
     Allocate(usize, ServiceRequest),
+    /// Asks for one of the addresses that wait, by its place among them; then so many seconds pass.
+    AllocateWaiting(usize, usize, ServiceTerms, u64),
     Assign(usize, ServiceTerms, Vec<IpAddr>),
     AddFamily(usize, ServiceTerms),
     Release(usize),
     Forget(usize),
+    /// Asks for an address, is forgotten, and there again at once without a request for certain addresses.
+    ComeBack(usize, IpAddr, ServiceRequest),
     ReplacePools(Vec<Pool>),
     Replace(Vec<Pool>, Policies),
     /// So many seconds pass.
@@ -154,9 +158,13 @@ pub(super) fn any_operation() -> impl Strategy<Value = Operation> {
         2 => (service(), any_terms()).prop_map(|(service, terms)| Operation::AddFamily(service, terms)),
         3 => service().prop_map(Operation::Release),
         1 => service().prop_map(Operation::Forget),
+        4 => (service(), any_address(), any_request())
+            .prop_map(|(service, address, request)| Operation::ComeBack(service, address, request)),
         2 => any_pools().prop_map(Operation::ReplacePools),
         2 => (any_pools(), any_policies()).prop_map(|(pools, policies)| Operation::Replace(pools, policies)),
-        2 => (1_u64..8).prop_map(Operation::Expire),
+        3 => (1_u64..8).prop_map(Operation::Expire),
+        4 => (service(), 0_usize..3, any_terms(), 1_u64..8)
+            .prop_map(|(service, nth, terms, seconds)| Operation::AllocateWaiting(service, nth, terms, seconds)),
         1 => any_address().prop_map(Operation::Reserve),
         1 => any_address().prop_map(Operation::Unreserve),
     ]
