@@ -207,6 +207,18 @@ fn what_has_waited_long_enough_is_free_and_wakes_who_waits() {
     assert_eq!(ask_any(&mut allocator, "shop/b"), "192.0.2.0");
 }
 
+// [POL-RESERVE], [POL-WAIT]: what is set aside for a Service comes before what waits for it and is for everybody, and that before the lowest.
+#[test]
+fn what_is_set_aside_comes_before_what_waits() {
+    let reservations = vec![reservation("web", &["192.0.2.3"], &["shop/web"])];
+    let policies = Policies { reservations, pool_policies: vec![Arc::new(waiting(60, 0))] };
+    let mut allocator = start(vec![pool("p", &["192.0.2.0/30"])], &Arc::new(policies));
+    assert_eq!(ask_for(&mut allocator, "shop/web", "192.0.2.2").unwrap(), "192.0.2.2");
+    allocator.forget_by_key(&key("shop/web"));
+    assert_eq!(ask_any(&mut allocator, "shop/web"), "192.0.2.3");
+    assert_eq!(ask_for(&mut allocator, "shop/thief", "192.0.2.2").unwrap_err().category(), "retained");
+}
+
 #[test]
 fn release_now_ends_what_waits_and_lets_nothing_begin() {
     let policies = under(waiting(60, 5));
