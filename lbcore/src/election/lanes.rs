@@ -1,5 +1,8 @@
 //! SHA-256 (FIPS 180-4) of many short texts side by side, written so that the compiler makes vector instructions of it: on processors
-//! without instructions for SHA that is three times as fast as one after the other. Of fewer than 16 at once it makes none.
+//! without instructions for SHA that is three times as fast as one after the other, and ten times where the processor has AVX2, which
+//! is found out when the program runs. Of fewer than 16 at once it makes none.
+
+use multiversion::multiversion;
 
 /// How many digests are made side by side.
 pub(super) const LANES: usize = 64;
@@ -86,9 +89,15 @@ const ROUNDS: [[u32; 16]; 4] = [
     ],
 ];
 
-/// One round. What the standard calls the new `e` is left in `d`, and the new `a` in `h`; the caller names them so in the next round.
+/// One round, a part of [`compress_all`]. What the standard calls the new `e` is left in `d`, and the new `a` in `h`; the caller names
+/// them so in the next round.
 #[expect(clippy::indexing_slicing, reason = "the numbers of lanes are those of the arrays")]
 #[expect(clippy::many_single_char_names, reason = "they are those of the standard")]
+#[expect(
+    clippy::inline_always,
+    reason = "a function of its own would have none of the instructions that its caller may use"
+)]
+#[inline(always)]
 fn round([a, b, c, e, f, g]: [&Word; 6], d: &mut Word, h: &mut Word, word: &Word, constant: u32) {
     for lane in 0..LANES {
         let sum = e[lane].rotate_right(6) ^ e[lane].rotate_right(11) ^ e[lane].rotate_right(25);
@@ -101,8 +110,13 @@ fn round([a, b, c, e, f, g]: [&Word; 6], d: &mut Word, h: &mut Word, word: &Word
     }
 }
 
-/// The words of the next 16 rounds in place of those of the last.
+/// The words of the next 16 rounds in place of those of the last. A part of [`compress_all`], too.
 #[expect(clippy::indexing_slicing, reason = "words are counted modulo 16, and lanes are those of the arrays")]
+#[expect(
+    clippy::inline_always,
+    reason = "a function of its own would have none of the instructions that its caller may use"
+)]
+#[inline(always)]
 fn extend(block: &mut [Word; 16]) {
     for place in 0..16 {
         let (far, near, middle) = (block[(place + 1) % 16], block[(place + 14) % 16], block[(place + 9) % 16]);
@@ -116,8 +130,19 @@ fn extend(block: &mut [Word; 16]) {
 }
 
 /// The first two words of each digest of texts that fit in one block, padded and with their length (FIPS 180-4, 6.2.2).
+#[multiversion(targets("x86_64+avx2"))]
+pub(super) fn compress(block: [Word; 16]) -> [Word; 2] {
+    compress_all(block)
+}
+
+/// [`compress`], compiled once for each kind of processor.
 #[expect(clippy::many_single_char_names, reason = "they are those of the standard")]
-pub(super) fn compress(mut block: [Word; 16]) -> [Word; 2] {
+#[expect(
+    clippy::inline_always,
+    reason = "a function of its own would have none of the instructions that its caller may use"
+)]
+#[inline(always)]
+fn compress_all(mut block: [Word; 16]) -> [Word; 2] {
     let [mut a, mut b, mut c, mut d, mut e, mut f, mut g, mut h] = INITIAL.map(|word| [word; LANES]);
     for (pass, constants) in ROUNDS.iter().enumerate() {
         if pass > 0 {
