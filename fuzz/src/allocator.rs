@@ -222,7 +222,7 @@ impl Run {
         let keys = SERVICES.iter().map(|text| text.parse::<ServiceKey>().expect("a key"));
         let held = keys.filter_map(|key| {
             let held = self.allocator.allocation_by_key(&key)?;
-            Some((key, (held.pool.clone(), *held.addresses, held.sharing.clone())))
+            Some((key, (held.pool.clone(), held.addresses, held.sharing.clone())))
         });
         held.collect()
     }

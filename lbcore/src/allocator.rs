@@ -2,7 +2,7 @@
 //!
 //! Every answer is that of the plain rule "the lowest usable address in the order of the pool" ([ALLOC-20], [ALLOC-21]); what it costs
 //! depends neither on how large the ranges are nor on how full they are. The files: `index.rs` holds the maps and the two changes
-//! that keep them in step, `space.rs` the addresses of one pool, `occupancy.rs` who uses them, `roster.rs` the Services, `choice.rs` the search, `outcome.rs` the
+//! that keep them in step, `space.rs` the addresses of one pool, `occupancy.rs` who uses them, `roster.rs` the Services, `terms.rs` on what terms they hold them, `choice.rs` the search, `outcome.rs` the
 //! answers. Of policies: `compartment.rs` cuts pools, `reserved.rs` finds the reservations of a Service, `holds.rs` has what waits, `quotas.rs`
 //! the counts, `policies.rs` what a host sees of all that. Without policies none of it costs more than a look at an empty list.
 //!
@@ -22,6 +22,7 @@ mod quotas;
 mod reserved;
 mod roster;
 mod space;
+mod terms;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -55,7 +56,7 @@ pub struct Allocation<'a> {
     /// The pool that holds all of the addresses.
     pub pool: &'a PoolName,
     /// The addresses in order.
-    pub addresses: &'a ServiceAddresses,
+    pub addresses: ServiceAddresses,
     /// The terms on which it holds them.
     pub sharing: &'a SharingTerms,
 }
@@ -146,8 +147,8 @@ impl Allocator {
         match chosen {
             Ok(placement) => Ok(self.hold(slot, before, placement, &request.terms)),
             Err(reason) => {
-                if let Some(holding) = before {
-                    self.index.attach(slot, holding);
+                if let Some(held) = before {
+                    self.index.attach(slot, &held.placement, &held.sharing);
                 }
                 self.check(slot);
                 Err(reason)
@@ -230,8 +231,8 @@ impl Allocator {
     ) -> Result<Grant, NoAddress> {
         let placement = self.index.pools.place(addresses)?;
         self.admit(slot, terms, &placement, claim)?;
-        let held = self.index.roster.holding(slot);
-        if held.is_some_and(|holding| placement.is_held_as(&terms.sharing, holding))
+        if self.index.roster.addresses(slot) == Some(addresses)
+            && *self.index.roster.sharing(slot) == terms.sharing
             && !self.index.quotas.would_relabel(slot, &terms.labels)
         {
             let pool = self.index.pools.name(placement.pool).clone();
@@ -242,8 +243,8 @@ impl Allocator {
             let service = self.index.roster.key(slot);
             let admitted = self.index.quotas.admit(service, &terms.labels, placement.pool, &addresses);
             if let Err(usage) = admitted {
-                if let Some(holding) = before {
-                    self.index.attach(slot, holding);
+                if let Some(held) = before {
+                    self.index.attach(slot, &held.placement, &held.sharing);
                 }
                 return Err(NoAddress::QuotaExceeded { usage });
             }
@@ -315,7 +316,7 @@ impl Allocator {
     fn hold(&mut self, slot: SlotNumber, before: Option<Holding>, placement: Placement, terms: &ServiceTerms) -> Grant {
         let sharing = &terms.sharing;
         let change = match &before {
-            Some(held) if placement.is_held_as(sharing, held) => Change::Unchanged,
+            Some(held) if held.placement == placement && held.sharing == *sharing => Change::Unchanged,
             _ => Change::Changed,
         };
         let is_relabelled = self.index.quotas.would_relabel(slot, &terms.labels);
@@ -324,7 +325,7 @@ impl Allocator {
         }
         let given_up = before.filter(|held| is_relabelled || frees(held, &placement, sharing));
         let waiting_before = self.index.holds.len();
-        self.index.attach(slot, Holding { placement, sharing: sharing.clone() });
+        self.index.attach(slot, &placement, sharing);
         let ends_a_hold = self.index.holds.len() < waiting_before;
         // What others could not have until now, and can share from now on.
         let is_counted_and_shared = sharing.sharing_key.is_some() && self.index.quotas.concern(placement.pool);
@@ -362,8 +363,8 @@ impl Allocator {
     /// Source: [ALLOC-33].
     pub fn add_family(&mut self, id: ServiceId, terms: &ServiceTerms) -> Result<Grant, NoAddress> {
         let slot = self.index.roster.slot(id).ok_or(NoAddress::Forgotten)?;
-        let Some(held) = self.index.roster.holding(slot) else { return Err(NoAddress::NothingToAddTo) };
-        let (number, addresses) = (held.placement.pool, held.placement.addresses);
+        let held = self.index.placement(slot).ok_or(NoAddress::NothingToAddTo)?;
+        let (number, addresses) = (held.pool, held.addresses);
         let [first] = addresses.as_slice() else { return Err(NoAddress::NothingToAddTo) };
         let family = IpFamily::of(*first).other();
         let place = Search::new(&self.index, slot, terms).another(number, family)?;
@@ -418,12 +419,10 @@ impl Allocator {
 
     /// What a Service holds.
     pub fn allocation(&self, id: ServiceId) -> Option<Allocation<'_>> {
-        let holding = self.index.roster.holding(self.index.roster.slot(id)?)?;
-        Some(Allocation {
-            pool: self.index.pools.name(holding.placement.pool),
-            addresses: &holding.placement.addresses,
-            sharing: &holding.sharing,
-        })
+        let slot = self.index.roster.slot(id)?;
+        let Placement { pool, addresses, .. } = self.index.placement(slot)?;
+        let pool = self.index.pools.name(pool);
+        Some(Allocation { pool, addresses, sharing: self.index.roster.sharing(slot) })
     }
 
     /// Like [`Self::allocation`], by key.
@@ -469,9 +468,9 @@ impl Allocator {
     /// The cheap part of the invariants: those of one Service.
     fn check(&self, slot: SlotNumber) {
         if cfg!(debug_assertions)
-            && let Some(holding) = self.index.roster.holding(slot)
+            && let Some(placement) = self.index.placement(slot)
         {
-            self.index.check_holding(slot, holding);
+            self.index.check_placement(slot, &placement);
         }
     }
 }

@@ -153,7 +153,7 @@ impl BackendKey {
 }
 
 /// On what terms a Service holds an address together with others. Cloning is cheap.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct SharingTerms {
     /// Services with the same key may share; `None` shares with nobody ([ANNOT-3], [ANNOT-7]).
     pub sharing_key: Option<SharingKey>,

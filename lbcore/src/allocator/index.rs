@@ -175,6 +175,17 @@ impl Pools {
         }
     }
 
+    /// Where addresses are that a Service holds, and that are therefore all in one pool.
+    fn placement_of(&self, addresses: ServiceAddresses) -> Option<Placement> {
+        let mut pool = 0;
+        let mut ranges = [0; 2];
+        for (range, address) in ranges.iter_mut().zip(addresses.iter()) {
+            let (found, place) = self.locate(address)?;
+            (pool, *range) = (found, place.range);
+        }
+        Some(Placement { pool, addresses, ranges })
+    }
+
     /// Why an address is in no pool: it is excluded, or in no range.
     fn why_nowhere(&self, address: IpAddr) -> NoAddress {
         let in_range = |space: &&PoolSpace| space.pool.ranges.iter().any(|range| range.contains(address));
@@ -252,37 +263,41 @@ impl Index {
         space.pool.restriction(self.roster.key(slot).namespace(), labels)
     }
 
+    /// What a Service holds, and where that is.
+    pub(super) fn placement(&self, slot: SlotNumber) -> Option<Placement> {
+        self.pools.placement_of(self.roster.addresses(slot)?)
+    }
+
     /// Makes a Service, which holds nothing, hold addresses that it may use. They no longer wait for anybody.
-    pub(super) fn attach(&mut self, slot: SlotNumber, holding: Holding) {
-        let pool = holding.placement.pool;
-        for (place, address) in holding.placement.places().zip(holding.placement.addresses.iter()) {
+    pub(super) fn attach(&mut self, slot: SlotNumber, placement: &Placement, sharing: &SharingTerms) {
+        let pool = placement.pool;
+        for (place, address) in placement.places().zip(placement.addresses.iter()) {
             let is_withheld = self.is_withheld(address);
             if let Some(space) = self.pools.spaces.get_mut(pool as usize) {
-                space.occupy(place, slot, &holding.sharing, &self.roster, is_withheld);
+                space.occupy(place, slot, sharing, &self.roster, is_withheld);
             }
             self.holds.remove(address);
         }
         if self.quotas.concern(pool) {
-            self.quotas.count(self.roster.key(slot), slot, pool, &holding.placement.addresses);
+            self.quotas.count(self.roster.key(slot), slot, pool, &placement.addresses);
         }
-        let before = self.roster.set_holding(slot, Some(holding));
-        debug_assert!(before.is_none(), "a Service is detached before it is attached anew");
+        self.roster.put(slot, &placement.addresses, sharing);
     }
 
     /// Makes a Service hold nothing; gives back what it held.
     pub(super) fn detach(&mut self, slot: SlotNumber) -> Option<Holding> {
-        let holding = self.roster.set_holding(slot, None)?;
-        let pool = holding.placement.pool;
-        for (place, address) in holding.placement.places().zip(holding.placement.addresses.iter()) {
+        let placement = self.placement(slot)?;
+        let (_, sharing) = self.roster.take(slot)?;
+        for (place, address) in placement.places().zip(placement.addresses.iter()) {
             let is_withheld = self.is_withheld(address);
-            if let Some(space) = self.pools.spaces.get_mut(pool as usize) {
-                space.vacate(place, slot, &holding.sharing, is_withheld);
+            if let Some(space) = self.pools.spaces.get_mut(placement.pool as usize) {
+                space.vacate(place, slot, &sharing, is_withheld);
             }
         }
-        if self.quotas.concern(pool) {
-            self.quotas.discount(self.roster.key(slot), slot, pool, &holding.placement.addresses);
+        if self.quotas.concern(placement.pool) {
+            self.quotas.discount(self.roster.key(slot), slot, placement.pool, &placement.addresses);
         }
-        Some(holding)
+        Some(Holding { placement, sharing })
     }
 
     /// Withholds an address; true where it was not withheld before.
@@ -377,15 +392,16 @@ impl Index {
         }
         let mut lost = Vec::new();
         for slot in self.roster.slot_numbers() {
-            let Some(holding) = self.roster.set_holding(slot, None) else { continue };
-            if let Ok(placement) = self.pools.place(holding.placement.addresses) {
+            let Some((addresses, sharing)) = self.roster.take(slot) else { continue };
+            if let Ok(placement) = self.pools.place(addresses) {
                 let name = self.pools.name(placement.pool);
-                if name != old.name(holding.placement.pool) {
+                let before = old.placement_of(addresses);
+                if before.is_none_or(|before| name != old.name(before.pool)) {
                     tell(slot, Some(name.clone()));
                 }
-                self.attach(slot, Holding { placement, ..holding });
+                self.attach(slot, &placement, &sharing);
             } else {
-                lost.push((self.roster.key(slot).clone(), holding.placement.addresses));
+                lost.push((self.roster.key(slot).clone(), addresses));
                 tell(slot, None);
             }
         }
@@ -403,8 +419,7 @@ impl Index {
         self.describe_policies();
         if counted || !self.quotas.is_empty() {
             for slot in self.roster.slot_numbers() {
-                if let Some(holding) = self.roster.holding(slot) {
-                    let (pool, addresses) = (holding.placement.pool, holding.placement.addresses);
+                if let Some(Placement { pool, addresses, .. }) = self.placement(slot) {
                     self.quotas.count(self.roster.key(slot), slot, pool, &addresses);
                 }
             }
@@ -441,9 +456,9 @@ impl Index {
     ///
     /// # Panics
     /// Where it does not.
-    pub(super) fn check_holding(&self, slot: SlotNumber, holding: &Holding) {
-        let space = self.pools.space(holding.placement.pool);
-        for place in holding.placement.places() {
+    pub(super) fn check_placement(&self, slot: SlotNumber, placement: &Placement) {
+        let space = self.pools.space(placement.pool);
+        for place in placement.places() {
             assert!(space.is_some_and(|space| space.is_used_by(place, slot)), "an address lists who holds it");
             assert!(space.is_some_and(|space| !space.is_free(place)), "a used address is not free");
         }
@@ -473,11 +488,6 @@ impl Placement {
         let addresses = ServiceAddresses::pair(first, second).expect("IPv4 and IPv6 are two families");
         Self { pool, addresses, ranges: [ipv4.range, ipv6.range] }
     }
-
-    /// Whether a Service holding this on these terms is just what a holding says.
-    pub(super) fn is_held_as(&self, sharing: &SharingTerms, holding: &Holding) -> bool {
-        *self == holding.placement && *sharing == holding.sharing
-    }
 }
 
 #[cfg(test)]
@@ -501,8 +511,8 @@ impl Index {
             here.assert_equals_rebuilt(there);
         }
         for slot in self.roster.slot_numbers() {
-            if let Some(holding) = self.roster.holding(slot) {
-                self.check_holding(slot, holding);
+            if let Some(placement) = self.placement(slot) {
+                self.check_placement(slot, &placement);
                 let id = self.roster.find(self.roster.key(slot));
                 assert_eq!(
                     id.and_then(|id| self.roster.slot(id)),

@@ -115,14 +115,14 @@ impl Allocator {
             return Vec::new();
         }
         let Some(slot) = self.index.roster.slot(id) else { return Vec::new() };
-        let Some(holding) = self.index.roster.holding(slot) else { return Vec::new() };
-        let Some(space) = self.index.pools.space(holding.placement.pool) else { return Vec::new() };
+        let Some(placement) = self.index.placement(slot) else { return Vec::new() };
+        let Some(space) = self.index.pools.space(placement.pool) else { return Vec::new() };
         let search = Search::new(&self.index, slot, terms);
         let reservation = |access: &Access| {
             let number = search.set_aside_for_others(access)?;
             self.index.policies.reservations.get(number as usize).cloned()
         };
-        let places = holding.placement.places().zip(holding.placement.addresses.iter());
+        let places = placement.places().zip(placement.addresses.iter());
         places.filter_map(|(place, address)| Some((address, reservation(space.access(place))?))).collect()
     }
 }

@@ -1,9 +1,13 @@
 //! Services as small numbers: interning of keys, and what each Service holds.
 //!
+//! What a Service holds takes 32 octets, so that two fit into a cache line and none lies in two: an operation on one of a million Services
+//! waits for memory and for little else. Which pool and which of its ranges an address is in follows from the address, and is not kept.
+//!
 //! Invariants: a slot with a key is in the table under that key; a slot without one holds nothing and is listed as vacant. Memory is
 //! bounded by the largest number of Services known at one time ([ALLOC-51]).
 
 use std::hash::BuildHasher;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::addresses::ServiceAddresses;
 use crate::hash::FixedState;
@@ -11,6 +15,7 @@ use crate::service::ServiceKey;
 use crate::sharing::SharingTerms;
 
 use super::key_table::KeyTable;
+use super::terms::{TermsNumber, TermsTable};
 
 /// A Service as a small number, from `Allocator::intern`. Numbers of forgotten Services are used again; an id that outlives its
 /// Service is recognised as stale.
@@ -42,10 +47,65 @@ pub(super) struct Holding {
     pub(super) sharing: SharingTerms,
 }
 
-#[derive(Clone, Debug, Default)]
+/// Which of the addresses in a slot count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Held {
+    #[default]
+    Nothing,
+    V4,
+    V6,
+    /// Both, IPv4 first.
+    V4V6,
+    /// Both, IPv6 first.
+    V6V4,
+}
+
+#[derive(Clone, Debug)]
+#[repr(align(32))]
 struct Slot {
     generation: u32,
-    holding: Option<Holding>,
+    /// Counts where it holds something.
+    terms: TermsNumber,
+    v4: Ipv4Addr,
+    v6: Ipv6Addr,
+    held: Held,
+}
+
+const _: () = assert!(size_of::<Slot>() == 32, "two slots fill a cache line");
+
+impl Default for Slot {
+    fn default() -> Self {
+        Self { generation: 0, terms: 0, v4: Ipv4Addr::UNSPECIFIED, v6: Ipv6Addr::UNSPECIFIED, held: Held::Nothing }
+    }
+}
+
+impl Slot {
+    fn addresses(&self) -> Option<ServiceAddresses> {
+        let (v4, v6) = (IpAddr::V4(self.v4), IpAddr::V6(self.v6));
+        match self.held {
+            Held::Nothing => None,
+            Held::V4 => Some(ServiceAddresses::one(v4)),
+            Held::V6 => Some(ServiceAddresses::one(v6)),
+            Held::V4V6 => ServiceAddresses::pair(v4, v6),
+            Held::V6V4 => ServiceAddresses::pair(v6, v4),
+        }
+    }
+
+    fn set_addresses(&mut self, addresses: &ServiceAddresses) {
+        for address in addresses.iter() {
+            match address {
+                IpAddr::V4(v4) => self.v4 = v4,
+                IpAddr::V6(v6) => self.v6 = v6,
+            }
+        }
+        self.held = match addresses.as_slice() {
+            [] => Held::Nothing,
+            [IpAddr::V4(_)] => Held::V4,
+            [IpAddr::V6(_)] => Held::V6,
+            [IpAddr::V4(_), ..] => Held::V4V6,
+            [IpAddr::V6(_), ..] => Held::V6V4,
+        };
+    }
 }
 
 /// All Services known.
@@ -53,6 +113,7 @@ struct Slot {
 pub(super) struct Roster {
     by_key: KeyTable,
     slots: Vec<Slot>,
+    terms: TermsTable,
     /// The keys of the slots. Kept apart, because most calls need a holding and no key.
     keys: Vec<Option<ServiceKey>>,
     vacant: Vec<SlotNumber>,
@@ -93,7 +154,7 @@ impl Roster {
     /// The second half of forgetting: gives the slot up. The Service must hold nothing.
     pub(super) fn vacate(&mut self, id: ServiceId) {
         let Some(entry) = self.slots.get_mut(id.slot as usize) else { return };
-        debug_assert!(entry.holding.is_none(), "a forgotten Service holds nothing");
+        debug_assert!(entry.held == Held::Nothing, "a forgotten Service holds nothing");
         entry.generation = entry.generation.wrapping_add(1);
         if let Some(key) = self.keys.get_mut(id.slot as usize) {
             *key = None;
@@ -113,19 +174,31 @@ impl Roster {
         key.expect("slots in use have a key")
     }
 
-    pub(super) fn holding(&self, slot: SlotNumber) -> Option<&Holding> {
-        self.slots.get(slot as usize).and_then(|entry| entry.holding.as_ref())
+    /// The addresses that a Service holds.
+    pub(super) fn addresses(&self, slot: SlotNumber) -> Option<ServiceAddresses> {
+        self.slots.get(slot as usize).and_then(Slot::addresses)
     }
 
     /// The terms of a Service that holds something.
     pub(super) fn sharing(&self, slot: SlotNumber) -> &SharingTerms {
-        &self.holding(slot).expect("who is listed with an address holds it").sharing
+        let entry = self.slots.get(slot as usize).filter(|entry| entry.held != Held::Nothing);
+        self.terms.get(entry.expect("who is listed with an address holds it").terms)
     }
 
-    /// Puts a holding in, or takes it out with `None`; gives back what was there.
-    pub(super) fn set_holding(&mut self, slot: SlotNumber, holding: Option<Holding>) -> Option<Holding> {
+    /// Makes a Service, which holds nothing, hold addresses on these terms.
+    pub(super) fn put(&mut self, slot: SlotNumber, addresses: &ServiceAddresses, sharing: &SharingTerms) {
+        let Some(entry) = self.slots.get_mut(slot as usize) else { return };
+        debug_assert!(entry.held == Held::Nothing, "a Service is detached before it is attached anew");
+        entry.set_addresses(addresses);
+        entry.terms = self.terms.take(sharing);
+    }
+
+    /// Makes a Service hold nothing; gives back what it held, and on what terms.
+    pub(super) fn take(&mut self, slot: SlotNumber) -> Option<(ServiceAddresses, SharingTerms)> {
         let entry = self.slots.get_mut(slot as usize)?;
-        core::mem::replace(&mut entry.holding, holding)
+        let addresses = entry.addresses()?;
+        entry.held = Held::Nothing;
+        Some((addresses, self.terms.give_back(entry.terms)))
     }
 
     /// Every slot ever made, vacant ones included.

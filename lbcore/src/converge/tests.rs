@@ -86,7 +86,7 @@ fn events(outcome: &Convergence) -> Vec<&'static str> {
 /// Addresses, category of the problem, and events of one Service alone.
 fn settle(mut allocator: Allocator, state: &ServiceState) -> (String, &'static str, Vec<&'static str>) {
     let outcome = converge(&mut allocator, state);
-    let held = allocator.allocation_by_key(&state.key).map(|held| *held.addresses);
+    let held = allocator.allocation_by_key(&state.key).map(|held| held.addresses);
     if outcome.change == Change::Changed || outcome.problem.is_none() {
         assert_eq!(held, outcome.addresses, "the allocator and the outcome agree");
     }

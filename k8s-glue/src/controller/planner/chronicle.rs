@@ -19,7 +19,7 @@ pub(super) type Kept = BTreeMap<IpAddr, PoolName>;
 impl Planner {
     /// What a Service holds now.
     pub(super) fn holding(&self, key: &ServiceKey) -> Holding {
-        self.allocator.allocation_by_key(key).map(|held| (*held.addresses, held.pool.clone()))
+        self.allocator.allocation_by_key(key).map(|held| (held.addresses, held.pool.clone()))
     }
 
     /// The addresses that wait.

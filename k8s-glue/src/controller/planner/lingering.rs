@@ -52,7 +52,7 @@ impl Planner {
     /// Lets a Service take back what lingers of it.
     pub(super) fn lift(&mut self, key: &ServiceKey) -> Before {
         let generation = self.allocator.freed_generation();
-        let held = self.allocator.allocation_by_key(key).map(|held| *held.addresses);
+        let held = self.allocator.allocation_by_key(key).map(|held| held.addresses);
         let own = self.lingering.of.get(key).into_iter().flatten();
         let lifted: Vec<IpAddr> = own.filter(|address| self.lingering.withheld.contains(*address)).copied().collect();
         for address in &lifted {
@@ -67,7 +67,7 @@ impl Planner {
         let held = before.held.iter().flat_map(ServiceAddresses::iter);
         let touched: Vec<IpAddr> = held.chain(before.lifted.iter().copied()).collect();
         self.linger(key, &touched);
-        let now_held = self.allocator.allocation_by_key(key).map(|held| *held.addresses);
+        let now_held = self.allocator.allocation_by_key(key).map(|held| held.addresses);
         let is_taken = |address: &IpAddr| {
             self.lingering.withheld.contains(address) || now_held.is_some_and(|held| held.contains(*address))
         };
