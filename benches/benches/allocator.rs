@@ -8,7 +8,7 @@
 //!
 //! Run: `cargo bench -p ferrule-benches --bench allocator` (about four minutes).
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::hint::black_box;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -131,21 +131,20 @@ impl Population {
 
     /// A batch of Services without addresses, each with an address to assign that was free long enough to be out of the processor's
     /// cache. An empty stock is filled by releasing a part of the Services.
-    fn draw_from(&mut self, stock: &mut Vec<(Service, ServiceAddresses)>) -> Vec<(Service, ServiceAddresses)> {
+    fn draw_from(&mut self, stock: &mut VecDeque<(Service, ServiceAddresses)>) -> Vec<(Service, ServiceAddresses)> {
         if stock.len() < BATCH as usize {
             let count = u32::try_from(self.holding.len() / 8).unwrap_or(u32::MAX).max(BATCH);
             for service in self.choose(count) {
                 let released = self.allocator.release(service.id).expect("it was chosen because it holds something");
-                stock.push((service, released));
+                stock.push_back((service, released));
             }
         }
         // From the front, where what was released first is.
-        let rest = stock.split_off(BATCH as usize);
-        core::mem::replace(stock, rest)
+        stock.drain(..BATCH as usize).collect()
     }
 
     /// Assigns what is left of a stock.
-    fn put_back(&mut self, stock: Vec<(Service, ServiceAddresses)>) {
+    fn put_back(&mut self, stock: VecDeque<(Service, ServiceAddresses)>) {
         for (service, addresses) in stock {
             self.allocator.assign(service.id, &self.request.terms, addresses.as_slice()).expect("it was free");
             self.holding.push(service);
@@ -206,7 +205,7 @@ fn by_id(group: &mut BenchmarkGroup<'_, WallTime>, population: &mut Population) 
             })
         });
     });
-    let mut stock = Vec::new();
+    let mut stock = VecDeque::new();
     group.bench_function("assign by id", |bencher| {
         bencher.iter_custom(|operations| {
             batches(operations, BATCH, || {
@@ -264,7 +263,7 @@ fn by_key(group: &mut BenchmarkGroup<'_, WallTime>, population: &mut Population)
             })
         });
     });
-    let mut stock = Vec::new();
+    let mut stock = VecDeque::new();
     group.bench_function("assign by key", |bencher| {
         bencher.iter_custom(|operations| {
             batches(operations, BATCH, || {

@@ -83,8 +83,10 @@ fn rib_out(criterion: &mut Criterion) {
     let mut turn = 0;
     group.bench_function("one_change", |bencher| {
         bencher.iter(|| {
-            turn += 1;
-            rib.set(prefix(turn * 7_919 % PREFIXES), sets.get((turn % 2) as usize));
+            turn = (turn + 1) % (2 * PREFIXES);
+            // Each prefix gets the other set when its turn comes again.
+            let set = (turn + turn / PREFIXES) % 2;
+            rib.set(prefix(turn % PREFIXES * 7_919 % PREFIXES), sets.get(set as usize));
             pack(&mut rib, &mut out)
         });
     });

@@ -362,6 +362,8 @@ impl ControlPlane {
         path("--service-account-signing-key-file", &self.tokens.key);
         path("--audit-policy-file", &self.folder.file("audit-policy.yaml"));
         path("--audit-log-path", &self.folder.file("audit.log"));
+        // In MiB. Beyond it a new file begins, and nobody reads the old one.
+        command.args(["--audit-log-maxsize", "65536"]);
         command.args(["--etcd-servers", "http://127.0.0.1:2379", "--etcd-compaction-interval", "0"]);
         command.args(["--advertise-address", &self.address.to_string(), "--secure-port", &API_PORT.to_string()]);
         // It would refuse to be an endpoint of its own Service with an address of loopback.
