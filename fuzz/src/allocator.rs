@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lbcore::addresses::ServiceAddresses;
-use lbcore::allocator::{Allocator, Grant, NoAddress, ServiceId};
+use lbcore::allocator::{Allocator, Grant, NoAddress, QuotaUsage, ServiceId};
 use lbcore::family::{IpFamily, IpFamilyPolicy, ServiceFamilies};
 use lbcore::labels::{Labels, Requirement, Selector};
 use lbcore::policy::{
@@ -205,6 +205,8 @@ struct Run {
     now: u64,
     /// What was answered, in order.
     answers: Vec<String>,
+    /// What was used of the quotas before the step.
+    used_before: Vec<QuotaUsage>,
 }
 
 impl Run {
@@ -215,6 +217,7 @@ impl Run {
             reserved: BTreeSet::new(),
             now: 0,
             answers: Vec::new(),
+            used_before: Vec::new(),
         }
     }
 
@@ -229,6 +232,7 @@ impl Run {
 
     fn step(&mut self, tape: &mut Tape<'_>) {
         let before = (self.holdings(), self.allocator.freed_generation());
+        self.used_before = self.allocator.quota_usage().collect();
         let refused = match tape.below(16) {
             0..=5 => {
                 let (key, request) = (tape.service(), tape.request());
@@ -341,10 +345,13 @@ impl Run {
             assert!(is_free || is_mine, "{address} is set aside for others and was given to {key}");
         }
         if grant.addresses.iter().any(|address| is_new(&address)) {
-            let over = self.allocator.quota_usage().find(|usage| {
-                usage.used > usage.limit
-                    && usage.namespace.as_ref().is_none_or(|namespace| **namespace == *key.namespace())
-            });
+            // One that was above its limit before is no business of a grant by which it does not grow.
+            let id = |usage: &QuotaUsage| (usage.policy.clone(), usage.quota.clone(), usage.namespace.clone());
+            let grew =
+                |now: &QuotaUsage| !self.used_before.iter().any(|was| id(was) == id(now) && was.used >= now.used);
+            let is_ours =
+                |usage: &QuotaUsage| usage.namespace.as_deref().is_none_or(|namespace| namespace == key.namespace());
+            let over = self.allocator.quota_usage().find(|now| now.used > now.limit && is_ours(now) && grew(now));
             let many = before.get(key).map_or(0, |held| held.1.iter().count());
             // Whoever exchanges what it has for no more is let through where others, or a smaller limit, have filled the quota.
             assert!(over.is_none() || grant.addresses.iter().count() <= many, "{over:?} after a grant to {key}");
