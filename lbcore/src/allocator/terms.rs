@@ -32,8 +32,7 @@ pub(super) struct TermsTable {
 impl TermsTable {
     /// The number of these terms for one more user.
     pub(super) fn take(&mut self, terms: &SharingTerms) -> TermsNumber {
-        let number = if self.has(self.latest, terms) { Some(self.latest) } else { self.find(terms) };
-        let number = number.unwrap_or_else(|| self.enter(terms));
+        let number = if self.has(self.latest, terms) { self.latest } else { self.find_or_enter(terms) };
         self.latest = number;
         if let Some(entry) = self.entries.get_mut(number as usize) {
             entry.users += 1;
@@ -45,11 +44,11 @@ impl TermsTable {
         self.entries.get(number as usize).is_some_and(|entry| entry.users > 0 && entry.terms == *terms)
     }
 
-    fn find(&self, terms: &SharingTerms) -> Option<TermsNumber> {
-        self.by_terms.find(hash(terms), |number| self.has(number, terms))
-    }
-
-    fn enter(&mut self, terms: &SharingTerms) -> TermsNumber {
+    fn find_or_enter(&mut self, terms: &SharingTerms) -> TermsNumber {
+        let hash = hash(terms);
+        if let Some(number) = self.by_terms.find(hash, |number| self.has(number, terms)) {
+            return number;
+        }
         let number = self.vacant.pop().unwrap_or_else(|| {
             self.entries.push(Entry::default());
             TermsNumber::try_from(self.entries.len() - 1).expect("fewer than 2^32 Services fit into memory")
@@ -57,7 +56,7 @@ impl TermsTable {
         if let Some(entry) = self.entries.get_mut(number as usize) {
             entry.terms = terms.clone();
         }
-        self.by_terms.insert(hash(terms), number);
+        self.by_terms.insert(hash, number);
         number
     }
 
