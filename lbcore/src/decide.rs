@@ -25,7 +25,7 @@ mod reason;
 mod snapshot;
 
 pub use affected::{Affected, NodeExtent};
-pub use bgp::{RouteRequest, routes_by_peer};
+pub use bgp::{RouteRequest, peers_of_prefix, routes_by_peer};
 pub use desired::{Changes, Extent, changes_for, desired_for};
 pub use facts::{EndpointAddress, Endpoints, ServiceFacts, SharingAnnotation, TrafficPolicy, UsableEndpoints};
 pub use layer2::{first_owner, first_owner_of_address};

@@ -4,9 +4,8 @@
 //! speaker that is cut off from the API server, or dead, says what it said before. So both are told, and where they differ.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
-use lbcore::decide::{BgpDecision, Layer2Decision, Snapshot, routes_by_peer};
+use lbcore::decide::{BgpDecision, Layer2Decision, Snapshot, peers_of_prefix};
 use lbcore::explain::Announcement;
 use lbcore::link::LinkSelection;
 use lbcore::service::{NodeName, ServiceKey};
@@ -219,9 +218,8 @@ impl Judged<'_> {
         let Some(one) = self.by_node.get(node) else { return BTreeSet::new() };
         let BgpDecision::Announce(requests) = &one.decision.bgp else { return BTreeSet::new() };
         let Ok(node) = NodeName::new(node) else { return BTreeSet::new() };
-        let heard = routes_by_peer(self.snapshot, &node);
-        let hears = heard.iter().filter(|(_, prefixes)| requests.iter().any(|one| prefixes.contains_key(&one.prefix)));
-        hears.map(|(peer, _): (&Arc<str>, _)| peer.to_string()).collect()
+        let hears = requests.iter().flat_map(|request| peers_of_prefix(self.snapshot, &node, request.prefix));
+        hears.map(|peer| peer.to_string()).collect()
     }
 }
 

@@ -203,6 +203,17 @@ pub(super) fn route_of(snapshot: &Snapshot, node: usize, prefix: IpNetwork) -> O
     (!route.services.is_empty()).then_some(route)
 }
 
+/// The peers that hear of a prefix from the node, whichever Services it is announced for. It costs what has an address in the prefix,
+/// where [`routes_by_peer`] costs all that the node announces.
+///
+/// Source: [ADV-20], [STAT-22].
+pub fn peers_of_prefix(snapshot: &Snapshot, node: &NodeName, prefix: IpNetwork) -> BTreeSet<Arc<str>> {
+    let plans = &snapshot.plans;
+    let route = plans.node_index(node).and_then(|node| route_of(snapshot, node, prefix));
+    let places = route.into_iter().flat_map(MergedRoute::into_parts).map(|(place, _)| place);
+    places.filter_map(|place| plans.peers.get(place)).map(|plan| Arc::clone(&plan.peer.name)).collect()
+}
+
 /// What each peer that the node has a session with hears: prefixes with what goes with them. A peer that hears nothing is there
 /// with no prefix; one without a session is not there. Local preference stands on internal sessions alone, prepending on
 /// external ones ([FRR-8], [D162-1]).

@@ -394,7 +394,13 @@ proptest! {
             }
             for (node, set) in &mut sets {
                 prop_assert_eq!(desired_for(&snapshot, node), desired_for(&fresh, node));
-                prop_assert_eq!(routes_by_peer(&snapshot, node), routes_by_peer(&fresh, node));
+                let heard = routes_by_peer(&snapshot, node);
+                prop_assert_eq!(&heard, &routes_by_peer(&fresh, node));
+                for prefix in heard.values().flat_map(BTreeMap::keys) {
+                    let hears = heard.iter().filter(|(_, prefixes)| prefixes.contains_key(prefix));
+                    let hears = hears.map(|(peer, _)| Arc::clone(peer)).collect();
+                    prop_assert_eq!(peers_of_prefix(&snapshot, node, *prefix), hears);
+                }
                 let changes = changes_for(&snapshot, node, set, Extent::Only(&affected));
                 prop_assert_eq!(&changes, &changes_for(&fresh, node, set, Extent::All), "{} by {:?}", node, step);
                 *set = apply(set, changes);
