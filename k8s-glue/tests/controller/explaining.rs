@@ -1,8 +1,10 @@
 //! `ferrule explain` against the API server: what it says to an administrator, and to somebody who may read little.
 
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use lab::control_plane::objects;
+use lab::wait_until;
 use serde_json::{Value, json};
 
 use super::rig::{Checked, Fallible, Plane, Rights, SOON, Site, dump, ensure, eventually};
@@ -26,6 +28,21 @@ fn fill(plane: &Plane, site: &Site) -> Checked {
          true}}]\n",
     )?;
     Ok(())
+}
+
+/// How often the controller has written, once it has no more to write: its statuses of pools and of policies are written some time after
+/// what they tell of.
+fn writes_at_rest(plane: &Plane, site: &Site) -> Fallible<usize> {
+    const REST: Duration = Duration::from_secs(3);
+    let mut known = (0, Instant::now());
+    let at_rest = wait_until(SOON, "the controller to write nothing more", || {
+        let count = site.writes(plane).ok()?.len();
+        if count != known.0 {
+            known = (count, Instant::now());
+        }
+        (known.1.elapsed() > REST).then_some(count)
+    })?;
+    Ok(at_rest)
 }
 
 /// A pool with a label.
@@ -186,7 +203,7 @@ pub(crate) fn a_cluster_is_explained(plane: &mut Plane) -> Checked {
     let mut controller = site.controller(plane, "explained-1")?;
     controller.wait_for("became the leader", SOON)?;
     fill(plane, &site)?;
-    let writes = site.writes(plane)?.len();
+    let writes = writes_at_rest(plane, &site)?;
     let admin = plane.control.kubeconfig().to_owned();
     let ask = |plane: &Plane, kubeconfig: &std::path::Path, subject: &str| {
         let class = format!("{}/x", site.name);
