@@ -1,28 +1,30 @@
 //! What an election hashes, prepared for many nodes at once.
 //!
-//! What is hashed is one node's name, `#`, and the text of an address, nearly always one block of 64 octets. The names are laid out as
-//! words once, the address once for each place within a word at which it can begin; a block is then made of both without copying octets.
+//! What is hashed is one node's name, `#`, and the text of an address, nearly always one block of 64 octets. The names are laid out as the
+//! words of a block once, and the address once for each length of a name that it follows; a block is then one or the other bit by bit.
 //! Texts that do not fit in a block, and what is left over when the nodes do not come out even, go the ordinary way.
 
 use std::net::IpAddr;
 
 use super::digest;
-use super::lanes::{LANES, compress};
+use super::lanes::{Block, LANES, compress};
 use crate::service::NodeName;
 
 /// So many digests one after the other take as long as [`LANES`] side by side.
 const WORTH_IT: usize = 20;
 /// Words of a block that text can be in; the last two hold its length.
 const TEXT_WORDS: usize = 14;
+/// Place of the word with the length in bits.
+const LENGTH_WORD: usize = 15;
 /// Octets of text that fit in a block, with one after it that ends it.
 const FITS: usize = 55;
 /// Words that the longest text of an address, the octet that ends it and the place at which it begins can take.
 const TAIL_WORDS: usize = 11;
 
-/// A node's name and `#` as the first words of a block.
+/// A node's name and `#` as the first words of a block, the others zero.
 #[derive(Clone, Debug)]
 pub(crate) struct Voter {
-    words: [u32; TEXT_WORDS],
+    words: Block,
     /// Octets, `#` included; more than [`FITS`] where they do not fit in a block.
     length: usize,
 }
@@ -31,8 +33,8 @@ impl Voter {
     pub(crate) fn new(node: &NodeName) -> Self {
         let text = node.as_str().bytes().chain([b'#']);
         let length = node.as_str().len() + 1;
-        let mut words = [0; TEXT_WORDS];
-        for (word, octets) in words.iter_mut().zip(text.collect::<Vec<u8>>().chunks(4)) {
+        let mut words = [0; 16];
+        for (word, octets) in words.iter_mut().take(TEXT_WORDS).zip(text.collect::<Vec<u8>>().chunks(4)) {
             *word = be_word(octets);
         }
         Self { words, length }
@@ -84,59 +86,57 @@ impl Ballot {
         voters: impl IntoIterator<Item = (N, &'v NodeName, &'v Voter)>,
         mut take: impl FnMut(N, u64),
     ) {
-        let mut waiting: [Option<(N, &NodeName, &Voter)>; LANES] = [None; LANES];
+        // By length of the name; all zeros until it is needed.
+        let mut tails = [[0; 16]; FITS];
+        let mut blocks = [[0; 16]; LANES];
+        let mut waiting: [Option<(N, &NodeName)>; LANES] = [None; LANES];
         let mut count = 0;
         for (number, node, voter) in voters {
-            if !self.fits(voter) {
+            let tail = tails.get_mut(voter.length).filter(|_| self.fits(voter));
+            let (Some(tail), Some(block), Some(place)) = (tail, blocks.get_mut(count), waiting.get_mut(count)) else {
                 take(number, Self::prefix(self.address, node));
                 continue;
+            };
+            if *tail == [0; 16] {
+                *tail = self.tail_behind(voter.length);
             }
-            if let Some(place) = waiting.get_mut(count) {
-                *place = Some((number, node, voter));
-                count += 1;
+            for ((to, name), tail) in block.iter_mut().zip(voter.words).zip(*tail) {
+                *to = name | tail;
             }
+            *place = Some((number, node));
+            count += 1;
             if count == LANES {
-                self.prefixes_of_all(&waiting, &mut take);
-                (waiting, count) = ([None; LANES], 0);
+                take_all(&waiting, &blocks, &mut take);
+                count = 0;
             }
         }
+        let waiting = waiting.get(..count).unwrap_or_default();
         if count > WORTH_IT {
-            self.prefixes_of_all(&waiting, &mut take);
+            take_all(waiting, &blocks, &mut take);
         } else {
-            waiting.into_iter().flatten().for_each(|(number, node, _)| take(number, Self::prefix(self.address, node)));
+            waiting.iter().flatten().for_each(|(number, node)| take(*number, Self::prefix(self.address, node)));
         }
     }
 
-    fn prefixes_of_all<N: Copy>(&self, voters: &[Option<(N, &NodeName, &Voter)>; LANES], mut take: impl FnMut(N, u64)) {
-        let mut block = [[0; LANES]; 16];
-        for (lane, voter) in voters.iter().enumerate() {
-            let Some((_, _, voter)) = voter else { continue };
-            self.lay_out(voter, lane, &mut block);
+    /// What follows a name of this length, `#` included: address, 0x80, zeros, and the length of all in bits.
+    fn tail_behind(&self, length: usize) -> Block {
+        let mut block = [0; 16];
+        if let (Some(rest), Some(tail)) = (block.get_mut(length / 4..), self.tails.get(length % 4)) {
+            rest.iter_mut().zip(tail).for_each(|(to, word)| *to = *word);
         }
-        let [high, low] = compress(block);
-        for ((voter, high), low) in voters.iter().zip(high).zip(low) {
-            if let Some((number, ..)) = voter {
-                take(*number, u64::from(high) << 32 | u64::from(low));
-            }
+        if let Some(bits) = block.get_mut(LENGTH_WORD) {
+            *bits = u32::try_from((length + self.length) * 8).unwrap_or(u32::MAX);
         }
+        block
     }
+}
 
-    /// Writes the block of a node: name, `#`, address, 0x80, zeros, and the length in bits.
-    fn lay_out(&self, voter: &Voter, lane: usize, block: &mut [[u32; LANES]; 16]) {
-        let mut words = [0; 16];
-        words.iter_mut().zip(voter.words).for_each(|(to, word)| *to = word);
-        let (word, shift) = (voter.length / 4, voter.length % 4);
-        if let (Some(rest), Some(tail)) = (words.get_mut(word..), self.tails.get(shift)) {
-            rest.iter_mut().zip(tail).for_each(|(to, word)| *to |= word);
-        }
-        let bits = u32::try_from((voter.length + self.length) * 8).unwrap_or(u32::MAX);
-        if let Some(last) = words.last_mut() {
-            *last = bits;
-        }
-        for (row, word) in block.iter_mut().zip(words) {
-            if let Some(to) = row.get_mut(lane) {
-                *to = word;
-            }
+/// Hands out the digests of blocks, of which the first ones are those of the nodes that wait.
+fn take_all<N: Copy>(waiting: &[Option<(N, &NodeName)>], blocks: &[Block; LANES], mut take: impl FnMut(N, u64)) {
+    let [high, low] = compress(blocks);
+    for ((waiting, high), low) in waiting.iter().zip(high).zip(low) {
+        if let Some((number, _)) = waiting {
+            take(*number, u64::from(high) << 32 | u64::from(low));
         }
     }
 }

@@ -7,6 +7,9 @@ use multiversion::multiversion;
 /// How many digests are made side by side.
 pub(super) const LANES: usize = 64;
 
+/// What one digest is made of: the text, padded and with its length, as words.
+pub(super) type Block = [u32; 16];
+
 /// One word of each digest.
 type Word = [u32; LANES];
 
@@ -129,10 +132,28 @@ fn extend(block: &mut [Word; 16]) {
     }
 }
 
-/// The first two words of each digest of texts that fit in one block, padded and with their length (FIPS 180-4, 6.2.2).
-#[multiversion(targets("x86_64+avx2"))]
-pub(super) fn compress(block: [Word; 16]) -> [Word; 2] {
-    compress_all(block)
+/// The first two words of the digest of each block (FIPS 180-4, 6.2.2).
+#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
+pub(super) fn compress(blocks: &[Block; LANES]) -> [Word; 2] {
+    compress_all(side_by_side(blocks))
+}
+
+/// The blocks word by word. A part of [`compress`], too.
+#[expect(
+    clippy::inline_always,
+    reason = "a function of its own would have none of the instructions that its caller may use"
+)]
+#[inline(always)]
+fn side_by_side(blocks: &[Block; LANES]) -> [Word; 16] {
+    let mut words = [[0; LANES]; 16];
+    for (lane, block) in blocks.iter().enumerate() {
+        for (word, from) in words.iter_mut().zip(block) {
+            if let Some(to) = word.get_mut(lane) {
+                *to = *from;
+            }
+        }
+    }
+    words
 }
 
 /// [`compress`], compiled once for each kind of processor.
