@@ -11,6 +11,7 @@
 
 mod choice;
 mod compartment;
+mod few;
 mod holds;
 mod index;
 mod key_table;

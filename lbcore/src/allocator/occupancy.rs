@@ -4,11 +4,10 @@
 //! Neighbours are kept together, because addresses in use mostly are neighbours, and a map with an entry for each is several times as
 //! large as the processor's cache where a million are in use.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use crate::hash::NumberMap;
 use crate::sharing::{ServicePort, ServicePorts};
 
+use super::few::FewMap;
 use super::roster::{Roster, SlotNumber};
 
 /// Neighbouring addresses kept in one entry: as many as fit into a cache line with their number.
@@ -25,8 +24,8 @@ pub(super) enum Users<'a> {
 /// The Services that share an address, and which of them has which port.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Sharers {
-    pub(super) slots: BTreeSet<SlotNumber>,
-    pub(super) ports: BTreeMap<ServicePort, SlotNumber>,
+    pub(super) slots: FewMap<SlotNumber, ()>,
+    pub(super) ports: FewMap<ServicePort, SlotNumber>,
 }
 
 /// An address within a block, in four octets: see [`Cell::state`].
@@ -78,8 +77,10 @@ impl Users<'_> {
 
 impl Sharers {
     fn add(&mut self, slot: SlotNumber, ports: &ServicePorts) {
-        self.slots.insert(slot);
-        self.ports.extend(ports.as_slice().iter().map(|port| (*port, slot)));
+        self.slots.insert(slot, ());
+        for port in ports.as_slice() {
+            self.ports.insert(*port, slot);
+        }
     }
 
     fn all_ports(&self) -> ServicePorts {
@@ -124,7 +125,8 @@ impl Occupancy {
                 sharers.ports.remove(port);
             }
             let remaining = sharers.all_ports();
-            if let (Some(last), 1) = (sharers.slots.first().copied(), sharers.slots.len()) {
+            let last = sharers.slots.keys().next().copied().filter(|_| sharers.slots.len() == 1);
+            if let Some(last) = last {
                 *cell = Cell::one(last);
                 self.shared.remove(&number);
             }

@@ -22,6 +22,7 @@ use crate::sharing::{BackendKey, ServicePorts, SharingConflict, SharingTerms};
 use crate::usage::{Capacity, PoolUsage};
 
 use super::compartment::{Access, Cut, ReservationNumber, cut};
+use super::few::FewMap;
 use super::occupancy::{Occupancy, Users};
 use super::roster::{Roster, SlotNumber};
 
@@ -111,33 +112,41 @@ impl Access {
 /// Services with these keys may share.
 type GroupKey = (SharingKey, BackendKey);
 
-/// The addresses whose users share under one pair of keys, by the ports in use on them. Many addresses have the same ports, so that
-/// looking at each set of ports once finds the lowest address without a port conflict.
+/// The addresses whose users share under one pair of keys, by family and by the ports in use on them. Many addresses have the same ports,
+/// so that looking at each set of ports once finds the lowest address without a port conflict.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Group(PerFamily<BTreeMap<ServicePorts, BTreeSet<Place>>>);
+struct Group(FewMap<(IpFamily, ServicePorts), FewMap<Place, ()>>);
 
 impl Group {
     fn lowest(&self, family: IpFamily, ports: &ServicePorts, is_usable: impl Fn(&Place) -> bool) -> Option<Place> {
-        let compatible = self.0.of(family).iter().filter(|(used, _)| ports.first_common(used).is_none());
-        compatible.filter_map(|(_, places)| places.iter().find(|place| is_usable(place))).min().copied()
+        let of_family = self.0.iter().filter(|((of, _), _)| *of == family);
+        let compatible = of_family.filter(|((_, used), _)| ports.first_common(used).is_none());
+        compatible.filter_map(|(_, places)| places.keys().find(|place| is_usable(place))).min().copied()
     }
 
     fn insert(&mut self, family: IpFamily, ports: ServicePorts, place: Place) {
-        self.0.of_mut(family).entry(ports).or_default().insert(place);
+        let key = (family, ports);
+        if let Some(places) = self.0.get_mut(&key) {
+            places.insert(place, ());
+        } else {
+            let mut places = FewMap::default();
+            places.insert(place, ());
+            self.0.insert(key, places);
+        }
     }
 
     fn remove(&mut self, family: IpFamily, ports: &ServicePorts, place: Place) {
-        let by_ports = self.0.of_mut(family);
-        if let Some(places) = by_ports.get_mut(ports) {
+        let key = (family, ports.clone());
+        if let Some(places) = self.0.get_mut(&key) {
             places.remove(&place);
             if places.is_empty() {
-                by_ports.remove(ports);
+                self.0.remove(&key);
             }
         }
     }
 
     fn is_empty(&self) -> bool {
-        self.0.v4.is_empty() && self.0.v6.is_empty()
+        self.0.is_empty()
     }
 }
 
@@ -254,7 +263,7 @@ impl PoolSpace {
                 roster.sharing(user).admit(newcomer).map_err(|conflict| (roster.key(user).clone(), conflict))
             }
             Some(Users::Many(sharers)) => {
-                let mut others = sharers.slots.iter().filter(|user| **user != slot);
+                let mut others = sharers.slots.keys().filter(|user| **user != slot);
                 if let Some(other) = others.clone().next()
                     && let Err(conflict) = roster.sharing(*other).keys_admit(newcomer)
                 {
@@ -276,7 +285,7 @@ impl PoolSpace {
         let mut keys: Vec<ServiceKey> = match self.users(place) {
             None => Vec::new(),
             Some(Users::One(user)) => vec![roster.key(user).clone()],
-            Some(Users::Many(sharers)) => sharers.slots.iter().map(|user| roster.key(*user).clone()).collect(),
+            Some(Users::Many(sharers)) => sharers.slots.keys().map(|user| roster.key(*user).clone()).collect(),
         };
         keys.sort_unstable();
         keys
