@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use lbcore::config::Config;
 use lbcore::labels::Labels;
-use lbcore::peer::{Feature, Peer, PeerEndpoint, PeerTimers, RemoteAs, SessionKind};
+use lbcore::peer::{Feature, Peer, PeerEndpoint, PeerTimers, SessionKind};
 use lbcore::service::NodeName;
 
 /// Which upstream engine's values stand where the configuration has none ([WIRE-40], [PEER-40], [WIRE-4]).
@@ -49,26 +49,12 @@ impl EngineDefaults {
 
     /// TTL or hop limit of the connection; `None` leaves it to the system ([FRR-11], [WIRE-4]).
     pub fn ttl(self, peer: &Peer) -> Option<u8> {
-        let is_direct = local_kind(peer) == SessionKind::External && peer.multi_hop == Feature::Off;
+        let is_direct = peer.session_kind() == SessionKind::External && peer.multi_hop == Feature::Off;
         match self {
             Self::Native => None,
             Self::Frr if is_direct => Some(1),
             Self::Frr => Some(255),
         }
-    }
-}
-
-/// Our AS as this peer knows it ([WIRE-9]).
-pub fn local_as(peer: &Peer) -> u32 {
-    peer.local_asn.unwrap_or(peer.my_asn).as_u32()
-}
-
-/// The kind of session by the AS numbers that will be used, as far as they are configured ([WIRE-6]).
-fn local_kind(peer: &Peer) -> SessionKind {
-    match peer.remote {
-        RemoteAs::Exactly(asn) if asn.as_u32() == local_as(peer) => SessionKind::Internal,
-        RemoteAs::Internal if peer.local_asn.is_none_or(|asn| asn == peer.my_asn) => SessionKind::Internal,
-        RemoteAs::Exactly(_) | RemoteAs::External | RemoteAs::Internal => SessionKind::External,
     }
 }
 

@@ -177,12 +177,18 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Whether the session stays within our AS.
+    /// Our AS as this peer knows it ([WIRE-9]).
+    pub fn local_as(&self) -> Asn {
+        self.local_asn.unwrap_or(self.my_asn)
+    }
+
+    /// The kind of the session by the AS numbers that will be used on it, as far as they are configured ([WIRE-6]).
     pub fn session_kind(&self) -> SessionKind {
         match self.remote {
-            RemoteAs::Exactly(asn) if asn == self.my_asn => SessionKind::Internal,
-            RemoteAs::Internal => SessionKind::Internal,
-            RemoteAs::Exactly(_) | RemoteAs::External => SessionKind::External,
+            RemoteAs::Exactly(asn) if asn == self.local_as() => SessionKind::Internal,
+            // Its AS is `my_asn`, whatever AS we call ourselves ([PEER-11]).
+            RemoteAs::Internal if self.my_asn == self.local_as() => SessionKind::Internal,
+            RemoteAs::Exactly(_) | RemoteAs::External | RemoteAs::Internal => SessionKind::External,
         }
     }
 

@@ -1,7 +1,7 @@
 //! What the configuration of one node comes to.
 
 use lbcore::family::IpFamily;
-use lbcore::peer::{Asn, SessionFamilies};
+use lbcore::peer::{Asn, RemoteAs, SessionFamilies};
 
 use super::*;
 

@@ -8,7 +8,6 @@ use lbcore::family::IpFamily;
 use lbcore::peer::{Peer, RemoteAs, SessionKind};
 
 use super::SessionConfig;
-use crate::config::local_as;
 use crate::rib_out::Encoding;
 use crate::wire::attribute::AsWidth;
 use crate::wire::capability::Capability;
@@ -109,7 +108,7 @@ pub struct Negotiated {
 
 /// Our OPEN. Without capabilities only IPv4 is carried, and AS numbers have two octets ([WIRE-24]).
 pub(super) fn our_open(config: &SessionConfig, local: &LocalEnd, offer: Offer) -> Open {
-    let asn = local_as(&config.peer);
+    let asn = config.peer.local_as().as_u32();
     let hold = config.timers().hold.as_secs();
     let capabilities = match offer {
         Offer::Full => {
@@ -147,7 +146,7 @@ pub(super) fn negotiate(
     ours: &Open,
     theirs: &Open,
 ) -> Result<Negotiated, OpenError> {
-    let (local_as, remote_as) = (local_as(&config.peer), theirs.asn());
+    let (local_as, remote_as) = (config.peer.local_as().as_u32(), theirs.asn());
     if !is_expected(&config.peer, remote_as) {
         return Err(OpenError::BadPeerAs { asn: remote_as });
     }

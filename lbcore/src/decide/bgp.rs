@@ -45,6 +45,9 @@ fn announced<'a>(placed: &Placed, plans: &'a Plans, node: usize) -> Result<Vec<&
     }
     check_conflict(placed, plans, node)?;
     let known = plans.nodes.get(node).ok_or(Reason::NodeUnknown)?;
+    if !plans.options.is_alive(&known.name) {
+        return Err(Reason::NodeNotAlive);
+    }
     if known.network == NetworkCondition::Unavailable {
         return Err(Reason::NodeNetworkUnavailable);
     }
@@ -159,8 +162,11 @@ impl MergedRoute {
     }
 }
 
-/// The peers that the node has a session with, with their places.
+/// The peers that the node has a session with, with their places: none where no speaker lives on it.
 fn sessions(plans: &Plans, node: usize) -> Vec<(usize, &Peer)> {
+    if !plans.nodes.get(node).is_some_and(|node| plans.options.is_alive(&node.name)) {
+        return Vec::new();
+    }
     let peers = plans.peers.iter().enumerate().filter(|(_, plan)| plan.nodes.contains(node));
     peers.map(|(place, plan)| (place, plan.peer.as_ref())).collect()
 }

@@ -31,6 +31,7 @@ pub struct DecideOptions {
     pub exclude_label: ExcludeLabel,
     /// Services without slices.
     pub missing_slices: MissingSlices,
-    /// The nodes on which a speaker is alive; `None` means all. It counts on segments alone ([ML-1]).
+    /// The nodes on which a speaker is alive; `None` means all. A node announces nothing where none is. Whoever decides for its own
+    /// node counts itself, so that whom it hears of matters on segments alone ([ML-1]).
     pub live_nodes: Option<BTreeSet<NodeName>>,
 }

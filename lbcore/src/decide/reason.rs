@@ -106,6 +106,7 @@ impl Reason {
             (Self::NoLocalEndpoints, Protocol::Bgp) => "no-local-endpoints",
             (Self::NodeExcluded, Protocol::Bgp) => "node-excluded",
             (Self::NodeNetworkUnavailable, Protocol::Bgp) => "node-network-unavailable",
+            (Self::NodeNotAlive, Protocol::Bgp) => "node-not-alive",
             (
                 Self::NoEndpoints | Self::NoLocalEndpoints | Self::NodeExcluded | Self::NodeNetworkUnavailable,
                 Protocol::Layer2,

@@ -496,6 +496,40 @@ fn each_peer_hears_what_is_meant_for_it() {
     assert_eq!(heard(&snapshot, "node2"), BTreeMap::from([("inner".to_owned(), to_inner)]));
 }
 
+// [WIRE-6], [WIRE-9], [FRR-8]
+#[test]
+fn a_session_is_internal_by_the_as_that_the_peer_is_shown() {
+    let internal = RouteAttributes { local_pref: Some(150), ..RouteAttributes::default() };
+    let external = RouteAttributes { as_path_prepend: Some(2), ..RouteAttributes::default() };
+    for (peer_asn, local_asn, expected) in [
+        (64512, None, &internal),
+        (64512, Some(65000), &external),
+        (65000, Some(65000), &internal),
+        (64999, Some(65000), &external),
+    ] {
+        let mut raw = routed();
+        raw.peers.truncate(1);
+        raw.bgp_advertisements.truncate(1);
+        raw.bgp_advertisements[0].spec.communities.clear();
+        (raw.peers[0].spec.peer_asn, raw.peers[0].spec.local_asn) = (Some(peer_asn), local_asn);
+        let heard = heard(&look(&raw, [service("web", &["192.168.10.1"], &["node1"])]), "node1");
+        let hears: Vec<&RouteAttributes> = heard["inner"].values().collect();
+        assert_eq!(hears, [expected], "peer {peer_asn}, local {local_asn:?}");
+    }
+}
+
+#[test]
+fn a_node_on_which_no_speaker_lives_has_no_session() {
+    let options = DecideOptions { live_nodes: Some(BTreeSet::from([name("node1")])), ..DecideOptions::default() };
+    let snapshot = view(&routed(), options, [service("web", &["192.168.10.1"], &["node1"])]);
+    assert_eq!((bgp_reason(&snapshot, "web", "node1"), heard(&snapshot, "node1").len()), (None, 2));
+    assert_eq!(
+        (bgp_reason(&snapshot, "web", "node2"), heard(&snapshot, "node2").len()),
+        (Some(Reason::NodeNotAlive), 0)
+    );
+    assert_eq!(Reason::NodeNotAlive.category(Protocol::Bgp), "node-not-alive");
+}
+
 // [ANN-40] to [ANN-46]
 #[test]
 fn bgp_is_withheld_for_the_published_reasons() {
