@@ -16,7 +16,7 @@ use crate::policy::{
     QuotaScope, ReleaseNow,
 };
 use crate::pool::{AutoAssign, Pool};
-use crate::range::AddressRange;
+use crate::range::{AddressRange, RangeError};
 use crate::service::{PoolName, ServiceKey};
 
 /// What policies are held against.
@@ -322,12 +322,17 @@ fn read_ranges(texts: &[String], field: &str, report: &mut Report<'_>) -> Vec<(u
     for (place, text) in texts.iter().enumerate() {
         match AddressRange::parse_lenient(text) {
             Ok(range) => ranges.push((place, range)),
-            Err(error) => report.error(
-                Category::InvalidAddressRange,
-                format!("{field}[{place}]"),
-                error.to_string(),
-                "write ADDRESS, ADDRESS/LENGTH or FIRST-LAST, both ends of one family and in ascending order",
-            ),
+            Err(error) => {
+                let (text, field) = (error.to_string(), format!("{field}[{place}]"));
+                // The mend stands last, behind a colon; that of a text that is no range knows no lone address.
+                let (message, fix) = text.rsplit_once(": ").unwrap_or((&text, ""));
+                let fix = if matches!(error, RangeError::Syntax { .. }) {
+                    "write ADDRESS, ADDRESS/LENGTH or FIRST-LAST"
+                } else {
+                    fix
+                };
+                report.error(Category::InvalidAddressRange, field, message, fix);
+            }
         }
     }
     ranges
