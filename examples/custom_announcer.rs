@@ -5,27 +5,29 @@
 use core::mem::discriminant;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use announce_arp::io::now;
 use async_trait::async_trait;
 use lbcore::announce::{
     Announcement, AnnouncementKey, AnnouncementState, Announcer, DesiredSet, HandOverError, Reach, RoutedReach,
     StatusDelta, StatusVersion,
 };
 use lbcore::family::IpFamily;
+use lbcore::time::Timestamp;
 use tokio::sync::watch;
 
 /// Writes `ADDRESS NAME.NAMESPACE` for each address, the file as a whole each time.
 #[derive(Debug)]
 pub(crate) struct HostsFile {
     path: PathBuf,
+    /// The clock counts from any point that stays; one that goes on while the machine sleeps is best.
+    started: Instant,
     status: watch::Sender<(StatusVersion, Vec<(AnnouncementKey, AnnouncementState)>)>,
 }
 
 impl HostsFile {
     pub(crate) fn new(path: PathBuf) -> Self {
-        Self { path, status: watch::Sender::default() }
+        Self { path, started: Instant::now(), status: watch::Sender::default() }
     }
 
     fn write(&self, desired: &DesiredSet) -> std::io::Result<()> {
@@ -49,8 +51,9 @@ impl Announcer for HostsFile {
     }
 
     async fn replace(&self, desired: Arc<DesiredSet>) {
+        let since = Timestamp::from_micros(u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX));
         let state = match self.write(&desired) {
-            Ok(()) => AnnouncementState::Active { since: now(), links: Arc::from([]), epoch: 0 },
+            Ok(()) => AnnouncementState::Active { since, links: Arc::from([]), epoch: 0 },
             Err(error) => AnnouncementState::Failed(error.to_string().into()),
         };
         let (version, before) = self.status.borrow().clone();

@@ -50,7 +50,7 @@ impl<'a> Orchestrator<'a> {
         let outcome = Config::build(&raw, &Settings::default());
         let config = outcome.config.ok_or_else(|| format!("{:?}", outcome.problems))?;
         let mut allocator = Allocator::default();
-        allocator.replace_pools(config.pools().values().map(|configured| (*configured.pool).clone()))?;
+        allocator.follow(&config)?;
         let options = DecideOptions { missing_slices: MissingSlices::ServedEverywhere, ..DecideOptions::default() };
         let snapshot = Snapshot::new(config, vec![Node::new(HERE.parse()?)], options);
         let lines = std::fs::read_to_string(&records).unwrap_or_default();

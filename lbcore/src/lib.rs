@@ -11,16 +11,21 @@
 //! | step | with | what comes back |
 //! |---|---|---|
 //! | read a configuration | [`config::Config::build`] on a [`config::RawConfig`] | pools and advertisements, or every problem with its field |
-//! | hand the pools over | [`allocator::Allocator::replace_pools`] | who lost an address by it |
+//! | hand pools and policies over | [`allocator::Allocator::follow`] | who lost an address by it |
 //! | start with what was recorded | [`converge::replay`] | records that nobody can have any more |
+//! | the same for addresses that wait, where policies have any wait | [`allocator::Allocator::restore_holds`] | |
+//! | before each change, and at [`allocator::Allocator::next_expiry`] | [`allocator::Allocator::expire`] | what waits no more |
 //! | for each Service that came or changed | [`converge::converge`] | its addresses, or the reason and the mend |
 //! | for each that went | [`allocator::Allocator::forget_by_key`] | what is free again |
+//! | keep what must outlive it | [`allocator::Allocator::holds`], [`ledger::changes`] | what waits, and who had what when, for a [`ledger::Ledger`] |
+//! | answer questions | [`explain::allocation`], [`explain::announcement`] | rule by rule, why it is so and what would change it |
 //! | decide who announces | [`decide::Snapshot`], [`decide::desired_for`], [`decide::changes_for`] | announcements of one node |
 //! | announce | [`announce::Announcer`] | what is really done, as changes of status |
 //!
 //! A *Service* is whatever shall have addresses: it has a key of two parts ([`service::ServiceKey`]) and nothing else of Kubernetes. A
-//! host without pools in YAML fills a [`pool::Pool`] itself and needs no configuration; one that only hands out addresses stops after
-//! the fifth row.
+//! host without pools in YAML fills a [`pool::Pool`] itself, hands it over by [`allocator::Allocator::replace_pools`], or with
+//! [`policy::Policies`] by [`allocator::Allocator::replace`], and needs no configuration; one that only hands out addresses stops before
+//! the rows of announcing. Reservations, quotas and waiting times are policies: pools handed over without them have none.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -48,9 +53,9 @@
 //! };
 //! let config = Config::build(&raw, &Settings::default()).config.ok_or("it has problems")?;
 //!
-//! // 2. The allocator, with the pools and with what an earlier run recorded: nobody else gets that address meanwhile.
+//! // 2. The allocator, with pools and policies and with what an earlier run recorded: nobody else gets that address meanwhile.
 //! let mut allocator = Allocator::default();
-//! allocator.replace_pools(config.pools().values().map(|configured| (*configured.pool).clone()))?;
+//! allocator.follow(&config)?;
 //! let ipv4 = Ok(ServiceFamilies::Single(IpFamily::V4));
 //! let mut web = ServiceState::new("shop/web".parse()?, ipv4.clone());
 //! web.recorded = RecordedAddresses::parse(["192.0.2.2"]);
