@@ -281,6 +281,18 @@ mod tests {
         }
     }
 
+    // [LEGACY-1], [LEGACY-2]
+    #[test]
+    fn an_empty_time_is_absent_and_a_reference_without_a_letter_is_no_name() {
+        let peer =
+            |more: &str| format!("peers:\n- {{my-asn: 64500, peer-asn: 64501, peer-address: 192.0.2.1, {more}}}\n");
+        assert_eq!(
+            converted(&peer("hold-time: '', keepalive-time: ''")),
+            (vec!["BGPPeer peer1".to_owned()], Vec::new())
+        );
+        assert_eq!(converted(&peer("bfd-profile: '123'")).1, [(Severity::Error, "invalid-name", 2)]);
+    }
+
     #[test]
     fn lines_are_those_of_the_file() {
         let object = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: config}\ndata:\n";

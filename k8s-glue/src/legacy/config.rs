@@ -99,10 +99,14 @@ pub(super) fn finished(resources: Vec<Value>, findings: Findings, document: &Doc
 /// The name of a pool or profile, made into one that the API server takes ([LEGACY-2]).
 fn resource_name(fields: &mut Fields<'_>) -> String {
     let given = fields.text("name").unwrap_or_default();
-    name::sanitized(&given).unwrap_or_else(|| {
+    sanitized(fields, "name", &given)
+}
+
+fn sanitized(fields: &Fields<'_>, field: &str, given: &str) -> String {
+    name::sanitized(given).unwrap_or_else(|| {
         let message = format!("no name of a resource can be made of {given:?}");
         let fix = "give it a name with a letter";
-        fields.findings().add(Severity::Error, Category::InvalidName, &fields.path_of("name"), message, fix);
+        fields.findings().add(Severity::Error, Category::InvalidName, &fields.path_of(field), message, fix);
         String::new()
     })
 }
@@ -157,7 +161,7 @@ fn peer_spec(peer: &mut Fields<'_>) -> Map<String, Value> {
     put(&mut spec, "routerID", peer.text("router-id"));
     put(&mut spec, "password", peer.text("password"));
     let profile = peer.text("bfd-profile").filter(|profile| !profile.is_empty());
-    put(&mut spec, "bfdProfile", profile.map(|profile| name::sanitized(&profile).unwrap_or(profile)));
+    put(&mut spec, "bfdProfile", profile.map(|profile| sanitized(peer, "bfd-profile", &profile)));
     put(&mut spec, "ebgpMultiHop", peer.boolean("ebgp-multihop"));
     let selectors: Vec<Value> = peer.children("node-selectors").into_iter().map(selector).collect();
     put(&mut spec, "nodeSelectors", (!selectors.is_empty()).then_some(selectors));
@@ -166,7 +170,7 @@ fn peer_spec(peer: &mut Fields<'_>) -> Map<String, Value> {
 
 /// A timer without its fractions of a second.
 fn whole_seconds(peer: &mut Fields<'_>, name: &'static str) -> Option<u64> {
-    let text = peer.text(name)?;
+    let text = peer.text(name).filter(|text| !text.is_empty())?;
     let duration = parse_duration(&text);
     if duration.is_none() {
         let message = format!("{text:?} is no duration");
