@@ -10,6 +10,7 @@ mod reports;
 mod scene;
 mod subject;
 mod text;
+mod unstarted;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,12 +24,12 @@ use lbcore::service::{NodeName, ServiceKey};
 use thiserror::Error;
 
 pub use live::LiveError;
-pub use subject::NoSubject;
+pub use subject::{NoSubject, Subject};
 
 use self::answer::Judged;
 use self::reports::ReportView;
 use self::scene::Scene;
-use self::subject::{Subject, near};
+use self::subject::near;
 use self::view::{Explanation, ServiceView};
 use crate::args::{ExplainArgs, ExplainOutput, Outcome};
 use crate::output;
@@ -42,7 +43,7 @@ pub enum ExplainError {
     #[error(transparent)]
     Live(#[from] LiveError),
     /// No node has the name.
-    #[error("there is no Node {node}: {}", told(.known, "Nodes"))]
+    #[error("there is no Node {node}: {}", known_nodes(.known))]
     NoNode {
         /// What was given.
         node: String,
@@ -50,16 +51,15 @@ pub enum ExplainError {
         known: Vec<String>,
     },
     /// No Service has the name.
-    #[error("there is no Service {service}: {}", told(.near, "near names"))]
+    #[error("there is no Service {service}: {}", near_names(.near, *.known))]
     NoService {
         /// What was given.
         service: ServiceKey,
         /// Names near it.
         near: Vec<String>,
+        /// How many Services there are.
+        known: usize,
     },
-    /// The text names nothing.
-    #[error(transparent)]
-    NoSubject(#[from] NoSubject),
     /// Standard output cannot be written to.
     #[error("the result cannot be written")]
     Output(#[from] io::Error),
@@ -74,8 +74,20 @@ impl From<PoolsError> for ExplainError {
     }
 }
 
-fn told(names: &[String], what: &str) -> String {
-    if names.is_empty() { "none is near it".to_owned() } else { format!("{what} are {}", names.join(", ")) }
+fn near_names(near: &[String], known: usize) -> String {
+    match (known, near) {
+        (0, _) => none_at_all("services"),
+        (_, []) => "none has a name near it".to_owned(),
+        (_, near) => format!("near names are {}", near.join(", ")),
+    }
+}
+
+fn known_nodes(known: &[String]) -> String {
+    if known.is_empty() { none_at_all("nodes") } else { format!("Nodes are {}", known.join(", ")) }
+}
+
+fn none_at_all(what: &str) -> String {
+    format!("there are no {what} at all; where files are read, add the output of `kubectl get {what} -A -o yaml`")
 }
 
 /// `ferrule explain`.
@@ -83,10 +95,10 @@ fn told(names: &[String], what: &str) -> String {
 /// # Errors
 /// [`ExplainError`].
 pub fn explain(arguments: &ExplainArgs) -> Result<Outcome, ExplainError> {
-    let subject = Subject::parse(&arguments.subject)?;
+    let subject = &arguments.subject;
     let scene =
-        if arguments.filenames.is_empty() { live::read(arguments, &subject)? } else { Scene::from_files(arguments) };
-    let explanation = explanation(&scene, &subject, arguments.node.as_deref())?;
+        if arguments.filenames.is_empty() { live::read(arguments, subject)? } else { Scene::from_files(arguments) };
+    let explanation = explanation(&scene, subject, arguments.node.as_deref())?;
     output::print(&match arguments.output {
         ExplainOutput::Text => text::of(&explanation),
         ExplainOutput::Json => output::json(&explanation),
@@ -105,7 +117,7 @@ fn explanation(scene: &Scene, subject: &Subject, node: Option<&str>) -> Result<E
             if !services.iter().any(|service| service.key == *key) {
                 let near = near(key, services.iter().map(|service| &service.key));
                 let near = near.into_iter().map(ToString::to_string).collect();
-                return Err(ExplainError::NoService { service: key.clone(), near });
+                return Err(ExplainError::NoService { service: key.clone(), near, known: services.len() });
             }
             BTreeSet::from([key.clone()])
         }
@@ -122,7 +134,7 @@ fn explanation(scene: &Scene, subject: &Subject, node: Option<&str>) -> Result<E
     for key in &keys {
         let Some(object) = scene.objects.services.iter().find(|service| service.key == *key) else { continue };
         let announcements: Vec<(NodeName, Announcement)> =
-            nodes.iter().map(|node| (node.clone(), announcement(&snapshot, key, node))).collect();
+            nodes.iter().map(|node| (node.clone(), announced(&snapshot, key, node))).collect();
         let assignment = assignments.iter().find(|assignment| assignment.state.key == *key);
         let judged = Judged {
             scene,
@@ -143,6 +155,13 @@ fn explanation(scene: &Scene, subject: &Subject, node: Option<&str>) -> Result<E
         Subject::Address(address) => answer::of_address(*address, &allocator, &services),
     };
     Ok(Explanation::new(scene, answer, fix, services))
+}
+
+/// What a node does with a Service, as far as this build does it.
+fn announced(snapshot: &Snapshot, service: &ServiceKey, node: &NodeName) -> Announcement {
+    let mut announcement = announcement(snapshot, service, node);
+    unstarted::strike_out(&mut announcement, snapshot.config());
+    announcement
 }
 
 /// What speakers say of a Service; of one of another class nothing is expected.

@@ -12,6 +12,9 @@ use lbcore::config::{
 use lbcore::labels::Labels;
 use lbcore::peer::Peer;
 
+use crate::manifest::Document;
+use crate::report::Finding;
+
 /// A warning for each field of a peer that a session runs without, or for which there is none. The configuration is the one that was
 /// built of these peers.
 pub fn not_honoured(peers: &[Raw<RawPeer>], config: &Config) -> Vec<Problem> {
@@ -26,6 +29,12 @@ pub fn not_honoured(peers: &[Raw<RawPeer>], config: &Config) -> Vec<Problem> {
         fix: fix.to_owned(),
     });
     warnings.collect()
+}
+
+/// The same with their places.
+pub fn findings(peers: &[Raw<RawPeer>], config: &Config, documents: &[Document]) -> Vec<Finding> {
+    let problems = not_honoured(peers, config).into_iter();
+    problems.map(|problem| Finding::of_problem(problem, documents)).collect()
 }
 
 /// The same where the configuration as a whole is refused: peer by peer, each as far as it is right.
@@ -62,14 +71,22 @@ fn alone(raw: &Raw<RawPeer>) -> Config {
     Config::build(&description, &settings).config.map(|config| (*config).clone()).unwrap_or_default()
 }
 
+/// The mend for a peer without a session.
+pub const fn instead_of(reason: NotStarted) -> &'static str {
+    match reason {
+        NotStarted::Interface => "give the peer an address",
+        NotStarted::Vrf => "reach the peer through the default VRF",
+    }
+}
+
 /// Field, what comes of it, and the mend.
 fn lacks(peer: &Arc<Peer>) -> Vec<(&'static str, String, &'static str)> {
     if let Some(reason) = not_started(peer) {
-        let (field, fix) = match reason {
-            NotStarted::Interface => ("spec.interface", "give the peer an address"),
-            NotStarted::Vrf => ("spec.vrf", "reach the peer through the default VRF"),
+        let field = match reason {
+            NotStarted::Interface => "spec.interface",
+            NotStarted::Vrf => "spec.vrf",
         };
-        return vec![(field, reason.to_string(), fix)];
+        return vec![(field, reason.to_string(), instead_of(reason))];
     }
     let fields = left_out(peer).into_iter().map(|left| {
         let (field, fix) = match left {

@@ -9,6 +9,7 @@ mod table;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use lbcore::allocator::{Allocator, Hold, NoAddress, PoolsError};
@@ -26,6 +27,7 @@ use thiserror::Error;
 use crate::args::{Outcome, PlanArgs, PlanOutput};
 use crate::cluster::clock::unix_now;
 use crate::convert::{Objects, ServiceObject};
+use crate::honoured;
 use crate::load::{self, Loaded};
 use crate::manifest::{self, Document, Malformed};
 use crate::output;
@@ -350,11 +352,16 @@ fn interfaces_of(given: &[(String, String)]) -> Option<BTreeMap<String, BTreeSet
     (!interfaces.is_empty()).then_some(interfaces)
 }
 
-/// `ferrule plan`.
+/// `ferrule plan`: the plan on standard output, and warnings about the input on standard error.
 ///
 /// # Errors
 /// [`PlanError`].
 pub fn plan(arguments: &PlanArgs) -> Result<Outcome, PlanError> {
+    let reads_standard_input = |paths: &[PathBuf]| paths.iter().any(|path| path.as_os_str() == "-");
+    if reads_standard_input(&arguments.input.filenames) && reads_standard_input(&arguments.against) {
+        output::complain("ferrule: -f and --against cannot both read standard input: write one of them to a file\n")?;
+        return Ok(Outcome::Usage);
+    }
     let checks = Settings { install_namespace: arguments.input.namespace.as_str().into(), ..Settings::default() };
     let settings = PlanSettings {
         load_balancer_class: arguments.input.load_balancer_class.clone(),
@@ -369,12 +376,15 @@ pub fn plan(arguments: &PlanArgs) -> Result<Outcome, PlanError> {
         return against::compare(arguments, &checks, settings);
     }
     let manifests = manifest::read_paths(&arguments.input.filenames);
-    let (Loaded { objects, config, report, .. }, holds) = load::check_as_recorded(manifests, &checks);
+    let (Loaded { documents, objects, config, mut report, files, .. }, holds) =
+        load::check_as_recorded(manifests, &checks);
     let settings = PlanSettings { holds, ..settings };
     let Some(config) = config else {
         output::print(&report.to_json())?;
         return Ok(Outcome::InputBad);
     };
+    report.add(honoured::findings(&objects.config.peers, &config, &documents), &files);
+    output::complain(&report.warnings())?;
     let plan = plan_of(&config, &objects, &settings)?;
     output::print(&match arguments.output {
         PlanOutput::Table => table::plan(&plan),

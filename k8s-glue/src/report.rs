@@ -3,7 +3,7 @@
 //! The JSON form is a contract: fields may be added, none renamed. Findings are ordered as the input was read: by file, then by line.
 
 use core::fmt;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use lbcore::allocator::NoAddress;
@@ -108,6 +108,12 @@ impl Finding {
         }
     }
 
+    /// What it says of which object, without the place. Of what concerns no object the file is one.
+    fn subject(&self) -> [&str; 6] {
+        let object = if self.name.is_empty() { &self.file } else { &self.name };
+        [&self.kind, &self.namespace, object, &self.field, self.category, &self.message]
+    }
+
     /// A problem, whose origin is the index of its document.
     pub fn of_problem(problem: Problem, documents: &[Document]) -> Self {
         let Problem { severity, category, object, field, message, fix } = problem;
@@ -176,6 +182,12 @@ impl Report {
         *self = Self::new(known.into_iter().chain(findings).collect(), files, self.documents);
     }
 
+    /// Takes out what another report says of the same object as well, wherever that stands there.
+    pub fn leave_out(&mut self, other: &Self) {
+        let known: BTreeSet<_> = other.findings.iter().map(Finding::subject).collect();
+        self.findings.retain(|finding| !known.contains(&finding.subject()));
+    }
+
     /// Several reports as one, each in its order.
     pub fn joined(reports: impl IntoIterator<Item = Self>) -> Self {
         let mut joined = Self::default();
@@ -194,6 +206,12 @@ impl Report {
     /// Whether nothing is an error.
     pub fn is_valid(&self) -> bool {
         self.count(Severity::Error) == 0
+    }
+
+    /// One line a warning, for commands that print something else.
+    pub fn warnings(&self) -> String {
+        let warnings = self.findings.iter().filter(|finding| finding.severity == Severity::Warning);
+        warnings.flat_map(|finding| [finding.to_string(), "\n".to_owned()]).collect()
     }
 
     fn count(&self, severity: Severity) -> usize {

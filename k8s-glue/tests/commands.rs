@@ -4,6 +4,8 @@
 mod against;
 #[path = "commands/explaining.rs"]
 mod explaining;
+#[path = "commands/warnings.rs"]
+mod warnings;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -4,12 +4,14 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use crate::explain::Subject;
+
 /// `ferrule explain`.
 #[derive(Args, Clone, Debug)]
 pub struct ExplainArgs {
     /// The Service, as NAMESPACE/NAME or as NAME in the namespace `default`; or an address, to learn who has it.
-    #[arg(value_name = "SERVICE")]
-    pub subject: String,
+    #[arg(value_name = "SERVICE", value_parser = Subject::parse)]
+    pub subject: Subject,
 
     /// Files or folders of YAML or JSON; `-` is standard input. Without, the cluster is asked (by --kubeconfig, KUBECONFIG, ~/.kube/config or
     /// the service account of a Pod); nothing is written there.

@@ -85,7 +85,8 @@ fn missing_cluster_ip(judged: &Judged<'_>) -> Option<String> {
         assignment.outcome.problem.as_ref().is_some_and(|problem| problem.category() == "no-cluster-ip")
     });
     let is_offline = judged.scene.source == Source::Files;
-    (is_missing && is_offline && judged.object.cluster_ips.is_empty()).then(|| {
+    let has_none = judged.object.cluster_ips.is_empty() && judged.object.cluster_ip.is_none();
+    (is_missing && is_offline && has_none).then(|| {
         "take the Service as the cluster has it (kubectl get service -o yaml); for `ferrule run`, which needs none, add --standalone".to_owned()
     })
 }

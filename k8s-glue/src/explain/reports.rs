@@ -13,6 +13,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::answer::listed;
+use super::unstarted;
 use crate::cluster::watch::Kind;
 use crate::manifest::Document;
 use crate::recorded::documents_of;
@@ -219,7 +220,8 @@ impl Judged<'_> {
         let BgpDecision::Announce(requests) = &one.decision.bgp else { return BTreeSet::new() };
         let Ok(node) = NodeName::new(node) else { return BTreeSet::new() };
         let hears = requests.iter().flat_map(|request| peers_of_prefix(self.snapshot, &node, request.prefix));
-        hears.map(|peer| peer.to_string()).collect()
+        let started = hears.filter(|peer| unstarted::why(self.snapshot.config(), peer).is_none());
+        started.map(|peer| peer.to_string()).collect()
     }
 }
 

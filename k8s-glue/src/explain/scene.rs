@@ -10,6 +10,7 @@ use super::reports::Reports;
 use crate::args::ExplainArgs;
 use crate::cluster::clock::unix_now;
 use crate::convert::{self, Objects};
+use crate::honoured;
 use crate::load::{self, Loaded};
 use crate::manifest::{self, Document, Manifests};
 use crate::plan::PlanSettings;
@@ -61,7 +62,7 @@ impl Scene {
     pub(super) fn of(source: Source, manifests: Manifests, arguments: &ExplainArgs) -> Self {
         let checks = checks(arguments);
         let (loaded, holds) = load::check_as_recorded(manifests, &checks);
-        let Loaded { documents, objects, config, report, .. } = loaded;
+        let Loaded { documents, objects, config, mut report, files, .. } = loaded;
         let mut remarks = Vec::new();
         let config = config.unwrap_or_else(|| {
             let typed = convert::objects(&documents, &checks.install_namespace).problems;
@@ -84,6 +85,7 @@ impl Scene {
             holds,
             now: unix_now(),
         };
+        report.add(honoured::findings(&objects.config.peers, &config, &documents), &files);
         let findings = report.findings().to_vec();
         let install_namespace = checks.install_namespace;
         let reports = Reports::default();

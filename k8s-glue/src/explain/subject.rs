@@ -15,8 +15,10 @@ const NAMED: usize = 4;
 
 /// What is asked about.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Subject {
+pub enum Subject {
+    /// A Service by its name.
     Service(ServiceKey),
+    /// Whoever has this address.
     Address(IpAddr),
 }
 
@@ -30,7 +32,10 @@ pub struct NoSubject {
 
 impl Subject {
     /// Reads `NAMESPACE/NAME`, `NAME` (in `default`), or an address.
-    pub(super) fn parse(text: &str) -> Result<Self, NoSubject> {
+    ///
+    /// # Errors
+    /// [`NoSubject`] for anything else.
+    pub fn parse(text: &str) -> Result<Self, NoSubject> {
         if let Some(address) = parse_address(text) {
             return Ok(Self::Address(address));
         }

@@ -26,7 +26,9 @@ use super::{PlanError, PlanSettings, Planned, PlannedService, planned};
 use crate::args::{Outcome, PlanArgs, PlanOutput};
 use crate::convert::{Objects, ServiceObject};
 use crate::freeze;
+use crate::honoured;
 use crate::load::{self, Input, Unreadable};
+use crate::manifest::Document;
 use crate::output;
 use crate::recorded::Recorded;
 use crate::report::{Finding, Report};
@@ -49,6 +51,7 @@ pub(super) fn compare(arguments: &PlanArgs, checks: &Settings, settings: PlanSet
         output::print(&Report::joined([report_before, report_after]).to_json())?;
         return Ok(Outcome::InputBad);
     };
+    warn(&report_before, report_after, &config_after, &after, &documents)?;
     let (config, services) = (&before.objects.config, &before.objects.services);
     let config_before = freeze::effective(&config_before, config, services, &BTreeMap::new(), None, checks);
     let settings = PlanSettings { holds, ..settings };
@@ -79,8 +82,21 @@ pub(super) fn compare(arguments: &PlanArgs, checks: &Settings, settings: PlanSet
     Ok(if difference.moves.is_empty() { Outcome::Good } else { Outcome::AddressesMove })
 }
 
+/// Says what is odd about the new input, as far as the state of now has it not as well.
+fn warn(
+    before: &Report,
+    mut after: Report,
+    config: &Config,
+    input: &Input,
+    documents: &[Document],
+) -> Result<(), PlanError> {
+    after.add(honoured::findings(&input.objects.config.peers, config, documents), &input.files);
+    after.leave_out(before);
+    Ok(output::complain(&after.warnings())?)
+}
+
 /// The configuration of an input, `None` where anything in it is an error, and everything that was found.
-fn checked(input: &Input, documents: &[crate::manifest::Document], checks: &Settings) -> (Option<Arc<Config>>, Report) {
+fn checked(input: &Input, documents: &[Document], checks: &Settings) -> (Option<Arc<Config>>, Report) {
     let outcome = Config::build(&input.objects.config, checks);
     let mut findings: Vec<Finding> = input.findings.clone();
     let unreadable = Unreadable::of(&input.typed);

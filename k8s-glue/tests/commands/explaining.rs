@@ -246,3 +246,26 @@ fn what_waits_and_what_a_freeze_keeps_is_read_from_statuses() {
     assert!(first("shop/late").starts_with("shop/late gets 192.0.2.2 from pool public"), "{}", first("shop/late"));
     assert!(first("shop/old").starts_with("shop/old has 198.51.100.7 from pool before"), "{}", first("shop/old"));
 }
+
+#[test]
+fn a_name_that_is_not_there_is_told_with_what_is() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let told = |text: &str, arguments: &[&str]| {
+        let file = write_file(&folder, "now.yaml", text);
+        let output = ferrule(&[&["explain"], arguments, &["-f", &file]].concat());
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let none = "at all; where files are read, add the output of `kubectl get ";
+    let other = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n".to_owned();
+    for (text, arguments, expected) in [
+        (now(), ["shop/wbe"].as_slice(), "there is no Service shop/wbe: near names are shop/web".to_owned()),
+        (now(), &["office/mail"], "there is no Service office/mail: none has a name near it".to_owned()),
+        (other.clone(), &["shop/web"], format!("there is no Service shop/web: there are no services {none}services")),
+        (now(), &["shop/web", "--node", "n"], "there is no Node n: Nodes are node1".to_owned()),
+        (other, &["192.0.2.1", "--node", "n"], format!("there is no Node n: there are no nodes {none}nodes")),
+    ] {
+        let error = told(&text, arguments);
+        assert!(error.contains(&expected), "{error}");
+    }
+}
