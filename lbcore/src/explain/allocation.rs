@@ -50,7 +50,10 @@ pub fn allocation_at(allocator: &Allocator, state: &ServiceState, recorded: &Rec
         record::tell(&mut trace, &fate, recorded, state.requested_pool.as_ref());
         match &fate {
             RecordFate::NotReached | RecordFate::Untouched { .. } => {}
-            RecordFate::Kept { .. } => tell_second(&mut trace, &outcome),
+            RecordFate::Kept { .. } => {
+                tell_second(&mut trace, &outcome);
+                tell_given_up(&mut trace, &outcome);
+            }
             RecordFate::Nothing
             | RecordFate::Unreadable
             | RecordFate::OtherFamilies { .. }
@@ -204,6 +207,16 @@ fn tell_requested(trace: &mut Trace, allocator: &Allocator, state: &ServiceState
         }
         (None, ..) => {}
     }
+}
+
+/// [CTRL-51]: what could be kept goes for a request that cannot be met.
+fn tell_given_up(trace: &mut Trace, outcome: &Convergence) {
+    let (Some(problem), None) = (&outcome.problem, &outcome.addresses) else { return };
+    for step in trace.steps.iter_mut().filter(|step| step.verdict == Verdict::Chosen) {
+        step.verdict = Verdict::Passed;
+        step.text.push_str("; but not with what is asked for");
+    }
+    refuse(trace, problem);
 }
 
 /// Adds a refusal with its rule, its objects and its mend.

@@ -228,6 +228,22 @@ fn check_allocation(explained: &Allocation) {
     }
 }
 
+// [CTRL-51]: found by the property below, once in some thousand cases.
+#[test]
+fn a_record_that_the_request_rules_out_is_not_chosen() {
+    let mut allocator = Allocator::default();
+    let pool = Pool::new("pool1".parse().unwrap(), vec!["10.0.1.0/30".parse().unwrap()]);
+    allocator.replace_pools([pool]).unwrap();
+    let both = Ok(ServiceFamilies::Dual { primary: IpFamily::V4 });
+    let mut state = ServiceState::new("ns0/s3".parse().unwrap(), both);
+    state.policy = IpFamilyPolicy::RequireDualStack;
+    state.requested_addresses = parse_requested(Some("10.0.1.0"), None);
+    state.recorded = RecordedAddresses::parse(["10.0.1.0"]);
+    let explained = allocation(&allocator, &state);
+    assert_eq!(explained.outcome.addresses, None);
+    check_allocation(&explained);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 1_000 } else { 2_000 }))]
 
