@@ -13,14 +13,12 @@ use lbcore::announce::{
     StatusDelta, StatusVersion,
 };
 use lbcore::family::IpFamily;
-use lbcore::time::Timestamp;
 use tokio::sync::watch;
 
 /// Writes `ADDRESS NAME.NAMESPACE` for each address, the file as a whole each time.
 #[derive(Debug)]
 pub(crate) struct HostsFile {
     path: PathBuf,
-    /// The clock counts from any point that stays; one that goes on while the machine sleeps is best.
     started: Instant,
     status: watch::Sender<(StatusVersion, Vec<(AnnouncementKey, AnnouncementState)>)>,
 }
@@ -51,7 +49,7 @@ impl Announcer for HostsFile {
     }
 
     async fn replace(&self, desired: Arc<DesiredSet>) {
-        let since = Timestamp::from_micros(u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX));
+        let since = lbcore::time::Timestamp::ZERO + self.started.elapsed();
         let state = match self.write(&desired) {
             Ok(()) => AnnouncementState::Active { since, links: Arc::from([]), epoch: 0 },
             Err(error) => AnnouncementState::Failed(error.to_string().into()),
