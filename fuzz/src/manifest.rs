@@ -1,7 +1,7 @@
 //! Any octets through the reader of manifests, to objects and to a checked configuration.
 
 use k8s_glue::load::{self, Loaded};
-use k8s_glue::manifest::{Document, Manifests, to_yaml};
+use k8s_glue::manifest::{Document, Manifests, OddityKind, to_yaml};
 use lbcore::config::Settings;
 use serde_json::Value;
 
@@ -20,8 +20,8 @@ fn checked(manifests: Manifests) -> Loaded {
 
 /// A manifest as a file has it: read, converted, checked.
 ///
-/// It ends, the same each time; each line that is named is one of the text; no document costs another one; what is written as YAML again
-/// reads the same; a configuration does not depend on the order of documents ([CFG-3]).
+/// It ends, the same each time; each line that is named is one of the text, and moves with it; no document costs another one; what is
+/// written as YAML again reads the same; a configuration does not depend on the order of documents ([CFG-3]).
 pub fn manifest(octets: &[u8]) {
     let loaded = checked(read(octets));
     let again = checked(read(octets));
@@ -30,6 +30,7 @@ pub fn manifest(octets: &[u8]) {
     assert_eq!(loaded.config.is_some(), loaded.report.is_valid());
     check_lines(octets, &loaded);
     check_company(octets, &loaded);
+    check_moved(octets);
     check_writing(&loaded.documents);
     if loaded.config.is_some() {
         let mut reversed = read(octets);
@@ -61,6 +62,30 @@ fn check_company(octets: &[u8], loaded: &Loaded) {
         loaded.documents.len() + loaded.malformed.len(),
         "documents are lost"
     );
+}
+
+/// Behind another document, closed by its mark, the same is read at lines that stand as much lower.
+fn check_moved(octets: &[u8]) {
+    let before = [GOOD, "...\n"].concat();
+    let moved = read(&[before.as_bytes(), octets].concat());
+    let lines_of = |manifests: &Manifests, skipped: usize, shift: usize| {
+        let documents: Vec<_> = manifests.documents.iter().skip(skipped).map(|it| lines(it, shift)).collect();
+        let malformed: Vec<usize> = manifests.malformed.iter().map(|malformed| malformed.line - shift).collect();
+        (documents, malformed)
+    };
+    let shift = before.lines().count();
+    assert_eq!(lines_of(&moved, 1, shift), lines_of(&read(octets), 0, 0), "other lines behind another document");
+}
+
+/// The value of a document, and the lines of itself, of some fields and of its oddities, each less this.
+fn lines(document: &Document, shift: usize) -> (Value, Vec<usize>) {
+    let fields = ["kind", "metadata.name", "spec.addresses[1]"].map(|field| document.positions.line_of(field));
+    let oddities = document.oddities.iter().flat_map(|oddity| match oddity.kind {
+        OddityKind::DuplicateKey { first } => vec![oddity.line, first],
+        OddityKind::Letter { .. } | OddityKind::Tag { .. } => vec![oddity.line],
+    });
+    let lines = core::iter::once(document.line).chain(fields).chain(oddities).map(|line| line - shift);
+    (Value::Object(document.value.clone()), lines.collect())
 }
 
 /// What is read survives being written and read again. A list would be taken apart.
