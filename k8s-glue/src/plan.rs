@@ -3,6 +3,7 @@
 //! [`Plan`] is the machine form of `ferrule plan -o json`, a contract: fields may be added, none renamed.
 
 mod against;
+mod remarks;
 pub mod snapshot;
 mod table;
 
@@ -259,6 +260,8 @@ pub fn plan_of(config: &Arc<Config>, objects: &Objects, settings: &PlanSettings)
 #[derive(Debug)]
 struct Planned<'o> {
     plan: Plan,
+    /// Owners that answer nowhere.
+    silent: Vec<PlannedOwner>,
     assignments: Vec<Assignment<'o>>,
     snapshot: Snapshot,
     /// With what every Service got.
@@ -270,33 +273,35 @@ fn planned<'o>(config: &Arc<Config>, objects: &'o Objects, settings: &PlanSettin
     let assignments = assign(config, objects, settings, &mut allocator)?;
     let snapshot = snapshot::of(config, objects, &assignments, settings);
     let services = planned_services(&assignments);
-    let plan = Plan { services, layer2: owners(&snapshot, settings), bgp: routes(&snapshot) };
-    Ok(Planned { plan, assignments, snapshot, allocator })
+    let (layer2, silent) = owners(&snapshot, settings);
+    let plan = Plan { services, layer2, bgp: routes(&snapshot) };
+    Ok(Planned { plan, silent, assignments, snapshot, allocator })
 }
 
-/// The first owner of each address, sorted by address; an owner without any of the links asked for answers nowhere ([L2-30]).
-pub fn owners(snapshot: &Snapshot, settings: &PlanSettings) -> Vec<PlannedOwner> {
+/// The first owner of each address, sorted by address: those that answer for it, and those that have none of the links asked for and answer
+/// nowhere ([L2-30]).
+pub fn owners(snapshot: &Snapshot, settings: &PlanSettings) -> (Vec<PlannedOwner>, Vec<PlannedOwner>) {
     let mut first = Owners::new(snapshot);
     first.advance(usize::MAX);
-    let mut owners: BTreeMap<IpAddr, PlannedOwner> = BTreeMap::new();
+    let mut owners: BTreeMap<IpAddr, (PlannedOwner, bool)> = BTreeMap::new();
     for facts in snapshot.services() {
         for ip in &facts.addresses {
             if owners.contains_key(ip) {
                 continue;
             }
             let Some((node, links)) = first.first_owner_of_address(*ip) else { continue };
-            if !settings.has_link(&node, &links) {
-                continue;
-            }
+            let answers = settings.has_link(&node, &links);
             let interfaces = match links {
                 LinkSelection::All => vec!["*".to_owned()],
                 LinkSelection::Named(names) => names.iter().cloned().collect(),
             };
             let owner = PlannedOwner { ip: *ip, service: facts.key.to_string(), node: node.to_string(), interfaces };
-            owners.insert(*ip, owner);
+            owners.insert(*ip, (owner, answers));
         }
     }
-    owners.into_values().collect()
+    let (answering, silent): (Vec<_>, Vec<_>) = owners.into_values().partition(|(_, answers)| *answers);
+    let owners_of = |part: Vec<(PlannedOwner, bool)>| part.into_iter().map(|(owner, _)| owner).collect();
+    (owners_of(answering), owners_of(silent))
 }
 
 /// The routes that each node announces, sorted by node, peer and prefix.
@@ -385,7 +390,8 @@ pub fn plan(arguments: &PlanArgs) -> Result<Outcome, PlanError> {
     };
     report.add(honoured::findings(&objects.config.peers, &config, &documents), &files);
     output::complain(&report.warnings())?;
-    let plan = plan_of(&config, &objects, &settings)?;
+    let Planned { plan, silent, .. } = planned(&config, &objects, &settings)?;
+    output::complain(&remarks::of(&settings, &objects, &silent))?;
     output::print(&match arguments.output {
         PlanOutput::Table => table::plan(&plan),
         PlanOutput::Json => output::json(&plan),

@@ -296,21 +296,23 @@ fn the_class_decides_which_services_are_ours() {
 #[test]
 fn an_owner_without_any_of_the_links_answers_nowhere() {
     let folder = example("quick-start");
-    let plan = json_of(&ferrule(&[
-        "plan",
-        "-o",
-        "json",
-        "-f",
-        &folder,
-        "--node-interfaces",
-        "node2=",
-        "--live-node",
-        "node1",
-        "node2",
-    ]));
+    let words =
+        ["plan", "-o", "json", "-f", &folder, "--node-interfaces", "node2=", "--live-node", "node1", "node2", "nod3"];
+    let planned = ferrule(&words);
+    let plan = json_of(&planned);
     let owners: Vec<&str> =
         plan["layer2"].as_array().unwrap().iter().filter_map(|owner| owner["node"].as_str()).collect();
     assert_eq!(owners, ["node1"]);
+    let said = String::from_utf8(planned.stderr).expect("warnings are text");
+    let lines: Vec<&str> = said.lines().collect();
+    let [misnamed, silent @ ..] = lines.as_slice() else { panic!("no warning") };
+    assert_eq!(*misnamed, "ferrule: warning: --live-node nod3: the input has no node of this name");
+    let expected = [("192.0.2.10", "office/dns-tcp"), ("192.0.2.200", "office/printer")].map(|(address, service)| {
+        format!(
+            "ferrule: warning: nobody answers for {address} ({service}): its owner is node2, which has no link by --node-interfaces"
+        )
+    });
+    assert_eq!(silent, expected);
 }
 
 #[test]

@@ -42,7 +42,7 @@ const EVERYWHERE: [(Kind, &str); 3] = [
 #[non_exhaustive]
 pub enum LiveError {
     /// There is no way to an API server.
-    #[error("{0}; to explain files, name them with -f")]
+    #[error("the cluster cannot be read (to explain files, name them with -f)")]
     Connect(#[source] ConnectError),
     /// A request failed; without an answer to it nothing can be said.
     #[error("{what} cannot be read: {error}")]

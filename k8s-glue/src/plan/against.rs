@@ -22,7 +22,7 @@ use lbcore::service::{PoolName, ServiceKey};
 
 use self::difference::{Difference, Gone, Kept, Live, Taken, difference};
 use self::overlay::{Merged, merge, without_unknown_secrets};
-use super::{PlanError, PlanSettings, Planned, PlannedService, planned};
+use super::{PlanError, PlanSettings, Planned, PlannedService, planned, remarks};
 use crate::args::{Outcome, PlanArgs, PlanOutput};
 use crate::convert::{Objects, ServiceObject};
 use crate::freeze;
@@ -67,7 +67,9 @@ pub(super) fn compare(arguments: &PlanArgs, checks: &Settings, settings: PlanSet
     let config_after =
         freeze::effective(&config_after, &objects.config, &objects.services, &pools, Some(&config_before), checks);
     let holds = waiting(&plan_before, &config_after, &objects.services)?;
-    let plan_after = planned(&config_after, &objects, &PlanSettings { holds, ..settings })?;
+    let settings = PlanSettings { holds, ..settings };
+    let plan_after = planned(&config_after, &objects, &settings)?;
+    output::complain(&remarks::of(&settings, &objects, &plan_after.silent))?;
     let difference = Difference {
         kept: kept_by_freezes(&config_after, &plan_before.plan.services),
         taken: taken.into_iter().map(|(kind, count)| Taken { kind, count }).collect(),

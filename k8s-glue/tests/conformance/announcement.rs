@@ -29,7 +29,7 @@ pub(crate) fn compare(world: &World, expect: &Map<String, Value>) -> Differences
 }
 
 fn owners(world: &World, snapshot: &Snapshot, expect: &Map<String, Value>) -> Differences {
-    let owners = plan::owners(snapshot, world.plan_settings());
+    let (owners, _) = plan::owners(snapshot, world.plan_settings());
     let mut differences = Differences::new();
     for (address, expected) in entries(expect.get("l2")) {
         let address: IpAddr = address.parse().unwrap();
