@@ -36,7 +36,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
-use crate::args::{ControllerArgs, Outcome, UnknownNamespace};
+use crate::args::{ControllerArgs, Outcome, UnknownNamespace, WebhookMode};
 use crate::cluster::client;
 use crate::cluster::configuration_state::{Component, OwnPod, Speaking};
 use crate::cluster::events::{EventSink, Reporter};
@@ -172,6 +172,8 @@ struct Controller {
     is_ready: Arc<AtomicBool>,
     measures: Arc<Measures>,
     ledger: Arc<Mutex<MemoryLedger>>,
+    /// Whether everything but webhooks is somebody else's.
+    is_for_webhooks: bool,
     /// Metrics and probes.
     _serving: Serving,
 }
@@ -193,19 +195,30 @@ impl Controller {
         let ledger = Arc::new(Mutex::new(MemoryLedger::new(LEDGER_LIMIT)));
         serving.ledger = Some(answers(&ledger));
         let serving = serving::start(serving).await?;
+        let is_for_webhooks = arguments.webhook_mode == Some(WebhookMode::Onlywebhook);
         let pod = match &arguments.role.pod_name {
             Some(name) => Some(start::own_pod(&client, &namespace, name).await?),
             None => None,
         };
-        if let Some(secret) = &arguments.ml_secret_name {
+        if let Some(secret) = arguments.ml_secret_name.as_ref().filter(|_| !is_for_webhooks) {
             start::member_secret(&client, &namespace, secret, arguments.deployment.as_deref()).await?;
         }
         let identity = pod.as_ref().map_or_else(start::process_name, |pod| pod.name.clone());
         let class = arguments.role.load_balancer_class.clone();
-        Ok(Self { client, namespace, class, pod, identity, is_ready, measures, ledger, _serving: serving })
+        let _serving = serving;
+        Ok(Self { client, namespace, class, pod, identity, is_ready, measures, ledger, is_for_webhooks, _serving })
     }
 
     async fn run(self, mut signals: Signals) -> Result<Outcome, ControllerError> {
+        if self.is_for_webhooks {
+            // [WEBHOOK-30]: one that took part in the election would allocate.
+            tracing::warn!(
+                "nothing is done here: with --webhook-mode=onlywebhook there is nothing but webhooks, and none are served"
+            );
+            self.is_ready.store(true, Ordering::Release);
+            signals.next().await;
+            return Ok(Outcome::Good);
+        }
         let authority = Arc::new(Authority::none());
         let (leadership, led) = watch::channel(Leadership::Outside);
         let (stop, stopped) = oneshot::channel();

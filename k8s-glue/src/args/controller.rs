@@ -15,8 +15,8 @@ pub enum WebhookMode {
     Enabled,
     /// They are not.
     Disabled,
-    /// They are, and nothing else.
-    Onlywebhooks,
+    /// They are, and nothing else is done: no election, no address.
+    Onlywebhook,
 }
 
 /// Flags of `ferrule controller`.
@@ -53,7 +53,7 @@ pub struct ControllerArgs {
     #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true, value_parser = optional_text)]
     pub webhook_secret: Setting,
 
-    /// Accepted without effect: no webhooks are served.
+    /// No webhooks are served. With `onlywebhook` the process allocates nothing: it answers probes and waits.
     #[arg(long, value_name = "MODE", value_enum)]
     pub webhook_mode: Option<WebhookMode>,
 
@@ -68,7 +68,7 @@ pub struct ControllerArgs {
 impl ControllerArgs {
     /// The flags that were given and change nothing; each is said once at start.
     pub fn without_effect(&self) -> Vec<Ineffective> {
-        let serves = matches!(self.webhook_mode, Some(WebhookMode::Enabled | WebhookMode::Onlywebhooks));
+        let serves = matches!(self.webhook_mode, Some(WebhookMode::Enabled | WebhookMode::Onlywebhook));
         let own = Ineffective::given([
             (self.disable_cert_rotation, "disable-cert-rotation", NO_WEBHOOKS),
             (self.cert_dir.is_some(), "cert-dir", NO_WEBHOOKS),

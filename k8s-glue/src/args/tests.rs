@@ -127,7 +127,8 @@ fn flags_without_effect_are_told() {
         flags(speaker.without_effect()),
         ["pprof-bind-address", "bgp-debounce-timeout", "frrk8s-secret-passthrough"]
     );
-    let controller = controller(&["-webhook-mode=onlywebhooks", "-cert-dir=/certs"]);
+    let controller = controller(&["-webhook-mode=onlywebhook", "-cert-dir=/certs"]);
+    assert_eq!(controller.webhook_mode, Some(WebhookMode::Onlywebhook));
     assert_eq!(flags(controller.without_effect()), ["cert-dir", "webhook-mode"]);
 }
 
