@@ -82,6 +82,7 @@ impl Objects {
         let mut root = Fields::of(&findings, &document.value);
         warn_of_oddities(document, &findings);
         if !matches!(class, Kind::Foreign)
+            && !document.is_of_server()
             && let Some(Seeming { field, message, fix }) = seeming::template(&document.value)
         {
             findings.add(Severity::Error, Category::Schema, &field, message, fix);

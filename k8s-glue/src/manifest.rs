@@ -43,9 +43,9 @@ pub(crate) const RENDER: &str = "render it first, for instance with `helm templa
 /// One object as read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Document {
-    /// The file, `<stdin>` for standard input.
+    /// The file, `<stdin>` for standard input; empty for an object from an API server.
     pub file: Arc<str>,
-    /// The line of its first field, from 1.
+    /// The line of its first field, from 1; 0 for an object from an API server.
     pub line: usize,
     /// The object: always a map.
     pub value: Map<String, Value>,
@@ -53,6 +53,18 @@ pub struct Document {
     pub positions: Positions,
     /// What is odd about the text; the fields are paths within this object.
     pub oddities: Vec<Oddity>,
+}
+
+impl Document {
+    /// An object as an API server gives it: it stands in no text.
+    pub(crate) fn of_server(value: Map<String, Value>) -> Self {
+        Self { file: "".into(), line: 0, value, positions: Positions::unknown(0), oddities: Vec::new() }
+    }
+
+    /// Whether it is from an API server: whatever it holds is meant.
+    pub(crate) fn is_of_server(&self) -> bool {
+        self.file.is_empty()
+    }
 }
 
 /// A text that could not be read; the other documents are not touched by it.

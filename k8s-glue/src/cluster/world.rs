@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 
 use super::watch::{Kind, ObjectName, Seen, Trouble};
 use crate::convert::{self, Endpoint, ServiceObject};
-use crate::manifest::{Document, Positions};
+use crate::manifest::Document;
 use crate::plan::snapshot::facts;
 
 pub(crate) use crate::names::{POOL, POOL_BEFORE};
@@ -193,7 +193,7 @@ impl World {
                 let before = self.nodes.insert(name.clone(), node.clone());
                 if before.as_ref() == Some(&node) { Touched::Nothing } else { Touched::Node(name) }
             }
-            Kind::Service => self.apply_service(value),
+            Kind::Service => self.apply_service(&name, value),
             Kind::EndpointSlice => self.apply_slice(name, value),
             Kind::AddressReservation
             | Kind::BfdProfile
@@ -208,7 +208,7 @@ impl World {
     }
 
     fn read(&self, value: Map<String, Value>) -> convert::Objects {
-        convert::objects(&[document(value)], &self.install_namespace)
+        convert::objects(&[Document::of_server(value)], &self.install_namespace)
     }
 
     fn apply_ours(&mut self, kind: Kind, name: ObjectName, value: Map<String, Value>) -> Touched {
@@ -230,11 +230,11 @@ impl World {
             }
             Some(_) | None => Touched::Configuration,
         };
-        self.ours.insert(place, document(value));
+        self.ours.insert(place, Document::of_server(value));
         touched
     }
 
-    fn apply_service(&mut self, value: Map<String, Value>) -> Touched {
+    fn apply_service(&mut self, name: &ObjectName, value: Map<String, Value>) -> Touched {
         let text = |name: &str| {
             let text = value.get("metadata").and_then(|metadata| metadata.get(name)?.as_str());
             Box::from(text.unwrap_or_default())
@@ -248,7 +248,10 @@ impl World {
                 serde_json::to_string(&(part("metadata"), part("status"))).unwrap_or_default().into_boxed_str()
             }
         };
-        let Some(mut object) = self.read(value).services.pop() else { return Touched::Nothing };
+        let Some(mut object) = self.read(value).services.pop() else {
+            // Nobody may go on with what it was before.
+            return self.delete(Kind::Service, name);
+        };
         let key = object.key.clone();
         object.annotations.retain(|name, _| OUR_ANNOTATIONS.iter().any(|prefix| name.starts_with(prefix)));
         if object.service_kind == ServiceKind::Other && object.recorded.is_empty() && object.annotations.is_empty() {
@@ -403,11 +406,6 @@ impl World {
 
 fn object_name(service: &ServiceKey) -> ObjectName {
     ObjectName { namespace: service.namespace().to_owned(), name: service.name().to_owned() }
-}
-
-/// An object of the API server as the converter reads documents.
-fn document(value: Map<String, Value>) -> Document {
-    Document { file: "".into(), line: 0, value, positions: Positions::unknown(0), oddities: Vec::new() }
 }
 
 fn is_same_but_for(left: &Map<String, Value>, right: &Map<String, Value>, ignored: &[&str]) -> bool {

@@ -5,7 +5,7 @@ use std::io;
 
 use kube::Client;
 use kube::api::{Api, DynamicObject, ListParams};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use thiserror::Error;
 
 use super::reports::Reports;
@@ -14,7 +14,7 @@ use super::subject::Subject;
 use crate::args::ExplainArgs;
 use crate::cluster::client::{ConnectError, RequestError, connect, within};
 use crate::cluster::watch::{Kind, map_of};
-use crate::manifest::{Document, Manifests, Positions};
+use crate::manifest::{Document, Manifests};
 
 /// Objects a page when listing.
 const PAGE: u32 = 500;
@@ -203,7 +203,7 @@ impl Reader {
         let mut parameters = ListParams::default().limit(PAGE);
         loop {
             let page = within(api.list(&parameters)).await?;
-            self.documents.extend(page.items.into_iter().map(|object| document(map_of(object, &resource))));
+            self.documents.extend(page.items.into_iter().map(|object| Document::of_server(map_of(object, &resource))));
             match page.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => parameters = parameters.continue_token(&token),
                 None => break,
@@ -216,10 +216,6 @@ impl Reader {
 
 fn is_refused(error: &RequestError) -> bool {
     matches!(error.status(), Some(401 | 403))
-}
-
-fn document(value: Map<String, Value>) -> Document {
-    Document { file: "".into(), line: 0, value, positions: Positions::unknown(0), oddities: Vec::new() }
 }
 
 /// The Secret that a peer names.
