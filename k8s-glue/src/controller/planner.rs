@@ -18,6 +18,7 @@ mod telling;
 mod trouble;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use lbcore::addresses::{RecordedAddresses, ServiceAddresses};
@@ -30,6 +31,7 @@ use lbcore::time::{Timestamp, UnixTime};
 use lbcore::usage::PoolUsage;
 
 use self::account::{Account, Assumed, Flight};
+use self::chronicle::Holding;
 use self::lingering::Lingering;
 use self::trouble::Trouble;
 use super::service_status::Desired;
@@ -44,6 +46,15 @@ pub(crate) struct StatusWrite {
     /// The Service as seen: what the write is based on.
     pub(crate) seen: Arc<SeenService>,
     pub(crate) desired: Desired,
+}
+
+/// What became of a write that the API server took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// The object has another version now, which an event will show.
+    Changed,
+    /// Nothing was to be changed: the version is that of before, and no event will come.
+    Unchanged,
 }
 
 /// What the host has to do.
@@ -162,7 +173,7 @@ impl Planner {
     }
 
     /// A write came to its end: the API server took it, or not.
-    pub(crate) fn handle_written(&mut self, now: Timestamp, write: &StatusWrite, outcome: Result<(), Failing>) {
+    pub(crate) fn handle_written(&mut self, now: Timestamp, write: &StatusWrite, outcome: Result<Taken, Failing>) {
         self.untried.remove(&write.key);
         if outcome.is_ok() {
             for other in self.trouble.succeed(&write.key) {
@@ -185,8 +196,8 @@ impl Planner {
         let was_called = account.flight == Flight::Called;
         account.flight = Flight::None;
         match outcome {
-            Ok(()) => {
-                account.succeed(&write.desired);
+            Ok(taken) => {
+                account.succeed(&write.desired, taken);
                 self.outputs.extend(account.untold.drain(..).map(Output::Tell));
                 self.linger(&write.key, &[]);
                 if was_called {
@@ -329,6 +340,13 @@ impl Planner {
         state
     }
 
+    /// What a Service held that is of another class now.
+    fn left_behind(&mut self, key: &ServiceKey, holding: &Holding) -> Vec<IpAddr> {
+        let Some(account) = self.accounts.get_mut(key) else { return Vec::new() };
+        account.left.extend(holding.iter().flat_map(|(addresses, _)| addresses.iter()));
+        account.left.clone()
+    }
+
     fn look(&mut self, now: Timestamp, key: &ServiceKey) {
         let Some(account) = self.accounts.get_mut(key) else { return };
         if account.flight != Flight::None {
@@ -347,6 +365,8 @@ impl Planner {
         let before = self.lift(key);
         let Some(account) = self.accounts.get(key) else { return };
         let state = self.state_of(account);
+        let is_anothers =
+            state.kind == ServiceKind::Other && account.seen.object.service_kind == ServiceKind::LoadBalancer;
         let outcome = converge(&mut self.allocator, &state);
         self.record_look(key, &holding, &state, &outcome);
         self.counts.failures += u64::from(outcome.problem.is_some());
@@ -355,6 +375,7 @@ impl Planner {
             && outcome.pool.is_none()
             && state.recorded != RecordedAddresses::Nothing;
         let desired = match (is_untouched, outcome.addresses, outcome.pool.clone()) {
+            _ if is_anothers => Some(Desired::Left(self.left_behind(key, &holding))),
             (true, ..) => None,
             (false, Some(addresses), Some(pool)) => Some(Desired::Addresses { addresses, pool }),
             (false, ..) => Some(Desired::Nothing),
@@ -390,7 +411,7 @@ impl Planner {
         {
             // The API server has more than the cache has shown: the next event tells the version to build on, and calls again.
             assumed.recorded = desired.recorded();
-            account.is_releasing = desired == Desired::Nothing && *written != desired;
+            account.is_releasing = desired.is_nothing() && *written != desired;
             return None;
         }
         // Where an earlier write was not answered, a write that changes nothing finds out whether it was carried out.
@@ -400,7 +421,7 @@ impl Planner {
             account.is_releasing = false;
             return None;
         }
-        account.is_releasing = desired == Desired::Nothing;
+        account.is_releasing = desired.is_nothing();
         let sent = account.assumed_mut().map(|assumed| std::mem::take(&mut assumed.sent)).unwrap_or_default();
         account.assumed = Some(Assumed {
             against: account.seen.resource_version().into(),

@@ -19,6 +19,8 @@ pub(crate) use crate::cluster::world::{POOL, POOL_BEFORE};
 pub(crate) enum Desired {
     /// No address, and no annotation.
     Nothing,
+    /// No annotation, and none of these addresses: what else is there is of whoever handles its class now ([CTRL-2]).
+    Left(Vec<IpAddr>),
     /// These addresses in this order, from this pool.
     Addresses { addresses: ServiceAddresses, pool: PoolName },
 }
@@ -27,7 +29,7 @@ impl Desired {
     /// The addresses; empty for none.
     pub(crate) fn addresses(&self) -> &[IpAddr] {
         match self {
-            Self::Nothing => &[],
+            Self::Nothing | Self::Left(_) => &[],
             Self::Addresses { addresses, .. } => addresses.as_slice(),
         }
     }
@@ -35,15 +37,20 @@ impl Desired {
     /// The pool.
     pub(crate) const fn pool(&self) -> Option<&PoolName> {
         match self {
-            Self::Nothing => None,
+            Self::Nothing | Self::Left(_) => None,
             Self::Addresses { pool, .. } => Some(pool),
         }
+    }
+
+    /// Whether nothing of ours shall be there.
+    pub(crate) const fn is_nothing(&self) -> bool {
+        self.pool().is_none()
     }
 
     /// As a record that a later pass starts from.
     pub(crate) const fn recorded(&self) -> RecordedAddresses {
         match self {
-            Self::Nothing => RecordedAddresses::Nothing,
+            Self::Nothing | Self::Left(_) => RecordedAddresses::Nothing,
             Self::Addresses { addresses, .. } => RecordedAddresses::Known(*addresses),
         }
     }
@@ -55,7 +62,10 @@ impl Desired {
         let recorded = seen.object.recorded.iter().map(|text| parse_address(text));
         annotations.get(POOL).map(String::as_str) == self.pool().map(PoolName::as_str)
             && !annotations.contains_key(POOL_BEFORE)
-            && recorded.eq(self.addresses().iter().copied().map(Some))
+            && match self {
+                Self::Left(ours) => !recorded.flatten().any(|address| ours.contains(&address)),
+                Self::Nothing | Self::Addresses { .. } => recorded.eq(self.addresses().iter().copied().map(Some)),
+            }
     }
 
     /// The body of the write. Entries whose address stays keep `ipMode` and `ports`; conditions and whatever else is in the status stay.
@@ -63,7 +73,13 @@ impl Desired {
         let (mut metadata, mut status) = seen.written_parts();
         let before = status.get("loadBalancer").and_then(|balancer| balancer.get("ingress")?.as_array());
         let before = before.cloned().unwrap_or_default();
-        let ingress: Vec<Value> = self.addresses().iter().map(|address| entry(*address, &before)).collect();
+        let is_ours = |ours: &[IpAddr], entry: &Value| address_of(entry).is_some_and(|address| ours.contains(&address));
+        let ingress: Vec<Value> = match self {
+            Self::Left(ours) => before.into_iter().filter(|entry| !is_ours(ours, entry)).collect(),
+            Self::Nothing | Self::Addresses { .. } => {
+                self.addresses().iter().map(|address| entry(*address, &before)).collect()
+            }
+        };
         let balancer = if ingress.is_empty() { json!({}) } else { json!({"ingress": ingress}) };
         status.insert("loadBalancer".to_owned(), balancer);
         self.annotate(&mut metadata);
@@ -98,13 +114,13 @@ impl Desired {
     }
 }
 
+fn address_of(entry: &Value) -> Option<IpAddr> {
+    entry.get("ip").and_then(Value::as_str).and_then(parse_address)
+}
+
 fn entry(address: IpAddr, before: &[Value]) -> Value {
-    let same = |entry: &&Value| {
-        let text = entry.get("ip").and_then(Value::as_str);
-        text.and_then(parse_address) == Some(address)
-    };
     let mut entry = Map::new();
-    let kept = before.iter().find(same).and_then(Value::as_object);
+    let kept = before.iter().find(|entry| address_of(entry) == Some(address)).and_then(Value::as_object);
     // The text as it stands, which may be written another way than ours.
     let text = kept.and_then(|kept| kept.get("ip").cloned());
     entry.insert("ip".to_owned(), text.unwrap_or_else(|| address.to_string().into()));
@@ -164,6 +180,20 @@ mod tests {
         assert!(!said.is_said_by(&service));
         assert_eq!(said.body(&service)["metadata"]["annotations"], json!({POOL: "p", "other": "x"}));
         assert_eq!(Desired::Nothing.body(&service)["metadata"]["annotations"], json!({"other": "x"}));
+    }
+
+    // [CTRL-2]
+    #[test]
+    fn a_service_of_another_class_keeps_what_is_not_ours() {
+        let ours = Desired::Left(vec!["192.0.2.1".parse().unwrap()]);
+        let both = json!([{"ip": "192.0.2.1"}, {"ip": "198.51.100.1"}, {"hostname": "a.example"}]);
+        let left = service(&json!({POOL: "p"}), &both);
+        assert!(!ours.is_said_by(&left));
+        let body = ours.body(&left);
+        assert_eq!(body["status"]["loadBalancer"]["ingress"], json!([both[1], both[2]]));
+        assert!(body["metadata"].get("annotations").is_none());
+        assert!(ours.is_said_by(&service(&Value::Null, &json!([both[1]]))));
+        assert!(!ours.is_said_by(&service(&Value::Null, &both)), "our address is still there");
     }
 
     // [CTRL-60], [CTRL-62], [ARCH-3]

@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep_until};
 use super::ControllerError;
 use super::measures::{self, Measures};
 use super::pace::Pace;
-use super::planner::{Counts, Output, Planner, StatusWrite};
+use super::planner::{Counts, Output, Planner, StatusWrite, Taken};
 use super::policy_status::{self, Effects, PolicyWrite};
 use super::pool_status::{PoolStatuses, PoolWrite};
 use crate::cluster::clock::unix_now;
@@ -66,7 +66,7 @@ pub(crate) struct TermContext {
 
 /// A write that has come to its end.
 enum Done {
-    Service(StatusWrite, Result<(), WriteError>),
+    Service(StatusWrite, Result<Taken, WriteError>),
     Pool(PoolName, Result<(), WriteError>),
     Policy(Arc<str>, Result<(), WriteError>),
     State(Result<(), WriteError>),
@@ -372,7 +372,11 @@ impl Term {
             let resource = Kind::Service.resource();
             let target = Target { resource: &resource, namespace: write.key.namespace(), name: write.key.name() };
             let written = writer.replace_status::<Answer>(target, &write.desired.body(&write.seen)).await;
-            Done::Service(write, written.map(drop))
+            let taken = written.map(|answer| match answer.into_version() == write.seen.resource_version() {
+                true => Taken::Unchanged,
+                false => Taken::Changed,
+            });
+            Done::Service(write, taken)
         });
     }
 
@@ -470,10 +474,11 @@ fn is_by_webhook(error: &WriteError) -> bool {
     error.to_string().contains("failed calling webhook")
 }
 
-fn log_written(write: &StatusWrite, outcome: Result<&(), &WriteError>) {
+fn log_written(write: &StatusWrite, outcome: Result<&Taken, &WriteError>) {
     let service = &write.key;
     match outcome {
-        Ok(()) => {
+        Ok(Taken::Unchanged) => tracing::debug!(%service, "status was so already"),
+        Ok(Taken::Changed) => {
             let (addresses, pool) = (write.desired.addresses(), write.desired.pool().map(PoolName::as_str));
             tracing::info!(%service, ?addresses, pool, "status was written");
         }

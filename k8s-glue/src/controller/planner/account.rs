@@ -8,6 +8,7 @@ use std::time::Duration;
 use lbcore::addresses::{RecordedAddresses, parse_address};
 use lbcore::time::Timestamp;
 
+use super::Taken;
 use super::trouble::Fault;
 use crate::cluster::events::Told;
 use crate::cluster::world::SeenService;
@@ -45,6 +46,8 @@ pub(super) struct Account {
     pub(super) flight: Flight,
     /// The version that the write under way is based on.
     pub(super) writes_on: Box<str>,
+    /// What it held when it went to another class.
+    pub(super) left: Vec<IpAddr>,
     /// Its state and annotation have to go, whatever becomes of its class.
     pub(super) is_releasing: bool,
     /// The allocator's generation at the last look.
@@ -66,6 +69,7 @@ impl Account {
             assumed: None,
             flight: Flight::None,
             writes_on,
+            left: Vec::new(),
             is_releasing: false,
             generation: 0,
             standing: Vec::new(),
@@ -108,12 +112,15 @@ impl Account {
         seen.chain(sent).collect()
     }
 
-    pub(super) fn succeed(&mut self, desired: &Desired) {
+    pub(super) fn succeed(&mut self, desired: &Desired, taken: Taken) {
         self.fault = Fault::default();
         self.is_conflict = false;
         self.not_before = Timestamp::ZERO;
         self.is_releasing = false;
-        if let Some(assumed) = self.assumed_mut() {
+        if taken == Taken::Unchanged && desired.is_said_by(&self.seen) {
+            // What is seen is what is there, and no event will come that says so.
+            self.assumed = None;
+        } else if let Some(assumed) = self.assumed_mut() {
             assumed.sending.clear();
             assumed.written = Some(desired.clone());
         } else {

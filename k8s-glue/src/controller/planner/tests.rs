@@ -125,7 +125,7 @@ fn of_two_with_one_address_the_younger_loses_and_both_are_told() {
     let (writes, mut told) = drain(&mut planner, at(0));
     assert_eq!(writes.len(), 1);
     assert_eq!((writes[0].key.name(), writes[0].desired.addresses()), ("a", [address("192.0.2.1")].as_slice()));
-    planner.handle_written(at(1), &writes[0], Ok(()));
+    planner.handle_written(at(1), &writes[0], Ok(Taken::Changed));
     told.extend(drain(&mut planner, at(1)).1);
     let reasons: Vec<(&str, &str)> = told.iter().map(|told| (&*told.about.name, told.reason)).collect();
     assert_eq!(reasons, [("b", "AddressConflict"), ("a", "ClearAssignment"), ("a", "IPAllocated")]);
@@ -155,7 +155,7 @@ fn a_cache_that_lags_does_not_take_an_address_back() {
     }
     let (first, _) = drain(&mut planner, at(0));
     for write in &first {
-        planner.handle_written(at(1), write, Ok(()));
+        planner.handle_written(at(1), write, Ok(Taken::Changed));
     }
     planner.handle_service(&key("a"), None);
     // The cache still shows the Service without an address, and a lower one is free.
@@ -188,7 +188,7 @@ fn who_waits_is_served_when_the_status_that_names_the_address_is_rewritten_and_n
     planner.handle_written(at(2), &moving[0], Err(Failing::Refused));
     assert_eq!(writes(&mut planner, 2), []);
     let (again, _) = drain(&mut planner, at(200));
-    planner.handle_written(at(201), &again[0], Ok(()));
+    planner.handle_written(at(201), &again[0], Ok(Taken::Changed));
     assert_eq!(writes(&mut planner, 201), [("waits".to_owned(), vec![address("192.0.2.0")])]);
 }
 
@@ -210,6 +210,25 @@ fn an_address_that_was_perhaps_written_is_given_to_nobody_else() {
     assert_eq!(writes(&mut planner, 1_003), []);
 }
 
+// [CTRL-28], [CTRL-63]
+#[test]
+fn a_write_that_changed_nothing_is_followed_by_others() {
+    let mut planner = with_pool("192.0.2.0-192.0.2.0");
+    planner.handle_service(&key("a"), Some(&service("a", 1, recorded("192.0.2.0", "p"))));
+    assert_eq!(writes(&mut planner, 0), []);
+    planner.handle_pools([pool("p", "192.0.2.1-192.0.2.1")]).unwrap();
+    let (lost, _) = drain(&mut planner, at(1));
+    assert_eq!(lost[0].desired.addresses(), [address("192.0.2.1")]);
+    planner.handle_written(at(2), &lost[0], Err(Failing::Internal));
+    planner.handle_pools([pool("p", "192.0.2.0-192.0.2.0")]).unwrap();
+    let (asking, _) = drain(&mut planner, at(10_000));
+    assert_eq!(asking[0].desired.addresses(), [address("192.0.2.0")], "it finds out whether the first was carried out");
+    planner.handle_written(at(10_001), &asking[0], Ok(Taken::Unchanged));
+    assert_eq!(writes(&mut planner, 10_002), []);
+    planner.handle_pools([pool("p", "192.0.2.1-192.0.2.1")]).unwrap();
+    assert_eq!(writes(&mut planner, 10_003), [("a".to_owned(), vec![address("192.0.2.1")])]);
+}
+
 // [CEVT-20]
 #[test]
 fn a_reason_is_told_once_while_it_stands() {
@@ -224,6 +243,16 @@ fn a_reason_is_told_once_while_it_stands() {
     assert_eq!(told.len(), 1, "another text, for there is another pool: {told:?}");
     planner.handle_service(&key("b"), Some(&service("b", 3, |_| {})));
     assert_eq!(drain(&mut planner, at(2)).1, []);
+}
+
+// [ANNOT-3]
+#[test]
+fn a_sharing_key_may_look_like_a_template() {
+    let mut planner = with_pool("192.0.2.0/30");
+    let odd =
+        |object: &mut Value| object["metadata"]["annotations"]["metallb.io/allow-shared-ip"] = "{{ team }}".into();
+    planner.handle_service(&key("web"), Some(&service("web", 1, odd)));
+    assert_eq!(writes(&mut planner, 0), [("web".to_owned(), vec![address("192.0.2.0")])]);
 }
 
 // [CTRL-1], [CTRL-2]
@@ -251,7 +280,7 @@ fn a_service_that_leaves_the_class_by_its_type_gives_its_address_back() {
         planner.handle_service(&key(name), Some(&service(name, 1, ours)));
     }
     let (first, _) = drain(&mut planner, at(0));
-    planner.handle_written(at(1), &first[0], Ok(()));
+    planner.handle_written(at(1), &first[0], Ok(Taken::Changed));
     // The API server clears class and status; the annotation stays.
     let left = |object: &mut Value| {
         object["spec"]["type"] = "ClusterIP".into();
@@ -265,6 +294,37 @@ fn a_service_that_leaves_the_class_by_its_type_gives_its_address_back() {
     planner.handle_written(at(3), &both[0], Err(Failing::Conflict));
     planner.handle_service(&key("a"), Some(&service("a", 4, left)));
     assert_eq!(writes(&mut planner, 4), [("a".to_owned(), vec![])], "it is not forgotten before it is clean");
+}
+
+// [CTRL-2], [CTRL-3]
+#[test]
+fn a_service_that_another_class_handles_meanwhile_keeps_the_address_of_that_class() {
+    let mut planner = with_pool("192.0.2.0/30");
+    planner.handle_service(&key("web"), Some(&service("web", 1, recorded("192.0.2.0", "p"))));
+    assert_eq!(writes(&mut planner, 0), []);
+    let theirs = |object: &mut Value| {
+        object["spec"]["loadBalancerClass"] = "theirs".into();
+        object["metadata"]["annotations"][POOL] = "p".into();
+    };
+    planner.handle_service(&key("web"), Some(&service("web", 3, theirs)));
+    let (first, _) = drain(&mut planner, at(1));
+    planner.handle_written(at(2), &first[0], Err(Failing::Conflict));
+    let answered = |object: &mut Value| {
+        theirs(object);
+        object["status"]["loadBalancer"] = json!({"ingress": [{"ip": "203.0.113.9"}]});
+    };
+    planner.handle_service(&key("web"), Some(&service("web", 4, answered)));
+    let (second, _) = drain(&mut planner, at(3));
+    let body = second[0].desired.body(&second[0].seen);
+    assert_eq!(body["status"]["loadBalancer"]["ingress"], json!([{"ip": "203.0.113.9"}]));
+    assert!(body["metadata"].get("annotations").is_none());
+    planner.handle_written(at(4), &second[0], Ok(Taken::Changed));
+    let done = |object: &mut Value| {
+        answered(object);
+        object["metadata"]["annotations"] = json!({});
+    };
+    planner.handle_service(&key("web"), Some(&service("web", 5, done)));
+    assert_eq!(writes(&mut planner, 5), [], "it is forgotten");
 }
 
 // [CTRL-61], [ARCH-10]
@@ -308,7 +368,7 @@ fn failing_at(planner: &mut Planner, now: u64, failing: Failing, names: &[&str])
     let (tried, _) = drain(planner, at(now));
     for write in &tried {
         let fails = names.contains(&write.key.name());
-        planner.handle_written(at(now), write, if fails { Err(failing) } else { Ok(()) });
+        planner.handle_written(at(now), write, if fails { Err(failing) } else { Ok(Taken::Changed) });
     }
     tried.iter().map(|write| write.key.name().to_owned()).collect()
 }
@@ -392,7 +452,7 @@ fn what_is_recorded_of_a_refused_pool_stays_and_is_given_to_nobody_else() {
     let reasons: Vec<(&str, &str)> = told.iter().map(|told| (&*told.about.name, told.reason)).collect();
     assert_eq!(reasons, [("web", "poolRefused"), ("asks", "AllocationFailed")]);
     assert!(told[1].text.ends_with("; refused, and to be corrected: small"), "{}", told[1].text);
-    planner.handle_written(at(1), &writes[0], Ok(()));
+    planner.handle_written(at(1), &writes[0], Ok(Taken::Changed));
     assert!(planner.has_passed());
     // The pool is mended: its address is still that of its Service.
     planner.handle_refused(refused(&[]));
@@ -445,7 +505,7 @@ fn a_service_that_goes_is_counted_though_no_other_is_looked_at() {
     let mut planner = with_pool("192.0.2.0/30");
     planner.handle_service(&key("web"), Some(&service("web", 1, |_| {})));
     let (first, _) = drain(&mut planner, at(0));
-    planner.handle_written(at(1), &first[0], Ok(()));
+    planner.handle_written(at(1), &first[0], Ok(Taken::Changed));
     drain(&mut planner, at(1));
     let before = planner.counts();
     planner.handle_service(&key("web"), None);
@@ -463,7 +523,7 @@ fn an_older_annotation_is_told_where_something_is_written() {
     };
     planner.handle_service(&key("web"), Some(&service("web", 1, older)));
     let (first, _) = drain(&mut planner, at(0));
-    planner.handle_written(at(1), &first[0], Ok(()));
+    planner.handle_written(at(1), &first[0], Ok(Taken::Changed));
     let (_, told) = drain(&mut planner, at(1));
     let reasons: Vec<&str> = told.iter().map(|told| told.reason).collect();
     assert_eq!(reasons, ["IPAllocated", "deprecatedAnnotation"]);

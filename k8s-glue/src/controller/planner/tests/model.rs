@@ -216,18 +216,21 @@ impl Cluster {
     }
 
     /// The API server's part of a write.
-    fn take(&mut self, write: &StatusWrite) -> Result<(), Failing> {
+    fn take(&mut self, write: &StatusWrite) -> Result<Taken, Failing> {
         let name = number_of(&write.key);
         let version = self.tick();
         let Some(stored) = self.stored.get_mut(&name) else { return Err(Failing::Missing) };
         if stored.version.to_string() != write.seen.resource_version() {
             return Err(Failing::Conflict);
         }
-        stored.ingress = write.desired.addresses().iter().map(ToString::to_string).collect();
-        stored.pool = write.desired.pool().map(ToString::to_string);
-        stored.version = version;
+        let ingress: Vec<String> = write.desired.addresses().iter().map(ToString::to_string).collect();
+        let pool = write.desired.pool().map(ToString::to_string);
+        if (&stored.ingress, &stored.pool) == (&ingress, &pool) {
+            return Ok(Taken::Unchanged);
+        }
+        (stored.ingress, stored.pool, stored.version) = (ingress, pool, version);
         self.events.push_back((name, Some(stored.clone())));
-        Ok(())
+        Ok(Taken::Changed)
     }
 
     fn end(&mut self, write: &StatusWrite, how: How) {

@@ -35,7 +35,7 @@ fn serve(planner: &mut Planner, name: &str) -> Vec<IpAddr> {
     planner.handle_service(&key(name), Some(&service(name, 1, |_| {})));
     let (made, _) = drain(planner, at(0));
     for write in &made {
-        planner.handle_written(at(1), write, Ok(()));
+        planner.handle_written(at(1), write, Ok(Taken::Changed));
     }
     drain(planner, at(1));
     made.iter().flat_map(|write| write.desired.addresses().to_vec()).collect()
