@@ -8,6 +8,7 @@
 //! | `service_status` | what a status shall say, and the write that makes it so | nothing |
 //! | `pool_status` | when counters of pools are written | nothing |
 //! | `policy_status` | what policies lead to, as their statuses say it | nothing |
+//! | `state_report` | when the ConfigurationState is written | nothing |
 //! | `measures` | the figures of metrics | nothing |
 //!
 //! One process leads (`cluster::lease`); the others wait without a watch. Who leads again reads everything again: nothing is
@@ -20,6 +21,7 @@ pub(crate) mod policy_status;
 mod pool_status;
 mod service_status;
 mod start;
+mod state_report;
 mod term;
 
 use std::io;

@@ -56,20 +56,24 @@ impl Optional {
 
     /// Whether it is known of every such kind which objects there are, or that there are none; what was known once stays known.
     pub(crate) fn is_settled(&mut self, now: Timestamp, world: &World) -> bool {
-        self.is_settled |= self.kinds.iter().all(|kind| {
-            let is_absent = self.absent.get(kind).is_some_and(|(since, absence)| match absence {
-                Absence::Missing => world.is_complete(&[Kind::IpAddressPool]),
-                Absence::Forbidden => now.since(*since) >= FORBIDDEN_FOR,
-            });
-            is_absent || world.is_complete(&[*kind])
-        });
+        self.is_settled |= self.settled_at(world).is_some_and(|at| at <= now);
         self.is_settled
     }
 
-    /// When it may be settled without anything happening.
-    pub(crate) fn poll_timeout(&self) -> Option<Timestamp> {
-        let forbidden = self.absent.values().filter(|(_, absence)| *absence == Absence::Forbidden);
-        forbidden.map(|(since, _)| *since + FORBIDDEN_FOR).max().filter(|_| !self.is_settled)
+    /// When it is settled without anything happening; `None` too where something has to happen before, which no clock brings about.
+    pub(crate) fn poll_timeout(&self, world: &World) -> Option<Timestamp> {
+        self.settled_at(world).filter(|_| !self.is_settled)
+    }
+
+    fn settled_at(&self, world: &World) -> Option<Timestamp> {
+        let of_kind = |kind: &Kind| match self.absent.get(kind) {
+            _ if world.is_complete(&[*kind]) => Some(Timestamp::ZERO),
+            Some((since, Absence::Forbidden)) => Some(*since + FORBIDDEN_FOR),
+            Some((_, Absence::Missing)) => world.is_complete(&[Kind::IpAddressPool]).then_some(Timestamp::ZERO),
+            None => None,
+        };
+        let times: Option<Vec<Timestamp>> = self.kinds.iter().map(of_kind).collect();
+        times.map(|times| times.into_iter().max().unwrap_or_default())
     }
 
     /// Whether [`is_settled`](Self::is_settled) was true before.
@@ -133,12 +137,14 @@ mod tests {
         let mut optional = Optional::new(&Kind::OPTIONAL);
         optional.handle_trouble(at(0), Kind::PoolPolicy, &trouble(Some(Absence::Forbidden)));
         assert!(!optional.is_settled(at(2_999), &pools));
-        assert_eq!(optional.poll_timeout(), Some(at(3_000)));
+        assert_eq!(optional.poll_timeout(&pools), Some(at(3_000)));
+        // The clock alone does not say what becomes of the other kind: a deadline for it would lie in the past for ever.
+        assert_eq!(optional.poll_timeout(&world(&[Kind::IpAddressPool])), None);
         optional.handle_trouble(at(2_999), Kind::PoolPolicy, &trouble(None));
         assert!(!optional.is_settled(at(4_000), &pools), "an API server that fails says nothing of the kind");
         optional.handle_trouble(at(5_000), Kind::PoolPolicy, &trouble(Some(Absence::Forbidden)));
         assert!(!optional.is_settled(at(7_000), &pools) && optional.is_settled(at(8_000), &pools));
-        assert_eq!(optional.poll_timeout(), None);
+        assert_eq!(optional.poll_timeout(&pools), None);
     }
 
     #[test]

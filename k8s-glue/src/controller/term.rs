@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use announce_arp::io::now;
 use kube::Client;
@@ -25,6 +24,7 @@ use super::pace::Pace;
 use super::planner::{Counts, Output, Planner, StatusWrite, Taken};
 use super::policy_status::{self, Effects, PolicyWrite};
 use super::pool_status::{PoolStatuses, PoolWrite};
+use super::state_report::StateReport;
 use crate::cluster::clock::unix_now;
 use crate::cluster::configuration_state::{self, Need, Speaking, Verdict};
 use crate::cluster::events::EventSink;
@@ -45,8 +45,6 @@ const CHANGES_AT_ONCE: usize = 256;
 const NEEDED: [Kind; 3] = [Kind::IpAddressPool, Kind::Namespace, Kind::Service];
 /// The kinds of the configuration.
 const CONFIGURATION: [Kind; 3] = [Kind::AddressReservation, Kind::IpAddressPool, Kind::PoolPolicy];
-/// A configuration state that could not be written is tried again after this time.
-const REPORT_RETRY: Duration = Duration::from_secs(2);
 
 /// What a term needs.
 #[derive(Clone, Debug)]
@@ -86,10 +84,7 @@ struct Term {
     /// What freezes keep in it.
     kept: Vec<KeptAddress>,
     standing: Standing,
-    verdict: Option<Verdict>,
-    is_reporting: bool,
-    report_at: Timestamp,
-    is_report_stale: bool,
+    state_report: StateReport,
     optional: Optional,
     /// Watches in trouble, and what the API server said.
     troubled: BTreeMap<Kind, String>,
@@ -129,10 +124,7 @@ pub(crate) async fn lead(client: &Client, context: TermContext) -> Result<(), Co
         config: None,
         kept: Vec::new(),
         standing: Standing::default(),
-        verdict: None,
-        is_reporting: false,
-        report_at: Timestamp::ZERO,
-        is_report_stale: true,
+        state_report: StateReport::new(),
         optional: Optional::new(&Kind::OPTIONAL),
         troubled: BTreeMap::new(),
         counted: Counts::default(),
@@ -193,12 +185,12 @@ impl Term {
 
     fn deadline(&self, now: Timestamp) -> Option<Timestamp> {
         let pools = self.pool_statuses.poll_timeout().filter(|_| self.planner.has_passed());
-        let report = (self.is_report_stale && !self.is_reporting && self.verdict.is_some()).then_some(self.report_at);
+        let report = self.state_report.poll_timeout();
         let planner = self.planner.poll_timeout(now).filter(|_| self.may_decide());
         let figures = self.pace.poll_timeout().filter(|_| self.optional.was_settled());
         let policies = self.policy_statuses.poll_timeout().filter(|_| self.planner.has_passed());
         let expiry = self.planner.next_expiry().map(|at| now + unix_now().until(at));
-        let absence = self.optional.poll_timeout().filter(|_| self.world.is_complete(&NEEDED));
+        let absence = self.optional.poll_timeout(&self.world).filter(|_| self.world.is_complete(&NEEDED));
         [planner, pools, policies, expiry, report, figures, absence].into_iter().flatten().min()
     }
 
@@ -208,9 +200,11 @@ impl Term {
             Touched::PoolStatus(_) => self.pool_statuses.handle_change(),
             Touched::PolicyStatus(_) => self.policy_statuses.handle_change(),
             Touched::Service(key) => self.planner.handle_service(&key, self.world.service(&key)),
-            Touched::Report(..) => self.is_report_stale = true,
+            Touched::Report(..) => self.state_report.handle_change(),
             Touched::Complete(kind) => {
-                self.is_report_stale = true;
+                if kind == Kind::ConfigurationState {
+                    self.state_report.handle_listed();
+                }
                 self.optional.handle_complete(kind);
                 if self.troubled.remove(&kind).is_some() {
                     tracing::info!(kind = kind.as_str(), "watch works again");
@@ -232,12 +226,17 @@ impl Term {
 
     /// Does what can be done now.
     fn act(&mut self) -> Result<(), ControllerError> {
+        self.advance()?;
+        self.report();
+        Ok(())
+    }
+
+    fn advance(&mut self) -> Result<(), ControllerError> {
         if !self.world.is_complete(&NEEDED) {
             if let Some((kind, error)) = self.troubled.iter().find(|(kind, _)| NEEDED.contains(kind)) {
                 // What cannot be listed is not called valid ([CFGST-9]).
                 let error = format!("objects of kind {} {error}", kind.as_str());
-                self.judge(Verdict::UnknownError(error));
-                self.report();
+                self.state_report.handle_verdict(Verdict::UnknownError(error));
             }
             return Ok(());
         }
@@ -271,7 +270,6 @@ impl Term {
             self.write_policies();
             self.context.is_ready.store(true, Ordering::Release);
         }
-        self.report();
         if self.pace.poll(now()) {
             self.show();
         }
@@ -305,7 +303,7 @@ impl Term {
             updates: counts.looks + self.judgements,
             update_errors: counts.failures,
             config_loaded: self.config.is_some(),
-            config_stale: matches!(self.verdict, Some(Verdict::ConfigurationError(_))),
+            config_stale: matches!(self.state_report.verdict(), Some(Verdict::ConfigurationError(_))),
         };
         let usages: BTreeMap<PoolName, PoolUsage> = self.planner.usages().collect();
         let services = self.planner.services_by_pool();
@@ -354,15 +352,8 @@ impl Term {
         };
         self.judgements += 1;
         self.pace.handle_change();
-        self.judge(verdict);
+        self.state_report.handle_verdict(verdict);
         Ok(())
-    }
-
-    fn judge(&mut self, verdict: Verdict) {
-        if self.verdict.as_ref() != Some(&verdict) {
-            self.verdict = Some(verdict);
-            self.is_report_stale = true;
-        }
     }
 
     fn write_service(&mut self, write: StatusWrite) {
@@ -419,20 +410,15 @@ impl Term {
 
     /// Says whether the configuration is good, where that is not said already ([CFGST-10]).
     fn report(&mut self) {
-        let Some(verdict) = &self.verdict else { return };
-        let is_known = self.world.is_complete(&[Kind::ConfigurationState]);
-        if self.is_reporting || !self.is_report_stale || !is_known || now() < self.report_at {
-            return;
-        }
-        self.is_report_stale = false;
+        let Some(verdict) = self.state_report.poll(now()) else { return };
         let speaking = self.context.speaking.clone();
         let name = ObjectName { namespace: speaking.namespace.clone(), name: speaking.component.object_name() };
         let observed = self.world.report(Kind::ConfigurationState, &name);
-        if speaking.need(observed, verdict) == Need::Nothing {
+        if speaking.need(observed, &verdict) == Need::Nothing {
             return;
         }
-        let (writer, observed, verdict) = (self.context.writer.clone(), observed.cloned(), verdict.clone());
-        self.is_reporting = true;
+        let (writer, observed) = (self.context.writer.clone(), observed.cloned());
+        self.state_report.handle_started();
         self.writes.spawn(async move {
             Done::State(configuration_state::bring(&writer, &speaking, observed.as_ref(), &verdict).await)
         });
@@ -458,12 +444,10 @@ impl Term {
                 }
             }
             Done::State(outcome) => {
-                self.is_reporting = false;
-                if let Err(error) = outcome {
+                if let Err(error) = &outcome {
                     tracing::debug!(%error, "configuration state was not written and is tried again");
-                    self.is_report_stale = true;
-                    self.report_at = now() + REPORT_RETRY;
                 }
+                self.state_report.handle_written(now(), &outcome);
             }
         }
     }

@@ -163,7 +163,7 @@ impl Host {
             let is_waiting = self.clerk.is_none();
             let told_at = self.objects_due.poll_timeout().filter(|_| !is_waiting && !self.hub.is_listening());
             let objects_in = told_at.map(|at| at.since(now()));
-            let absent_in = self.optional.poll_timeout().map(|at| at.since(now())).filter(|left| !left.is_zero());
+            let absent_in = self.optional.poll_timeout(self.scene.world()).map(|at| at.since(now()));
             let wake = tokio::select! {
                 biased;
                 () = stop_asked(&mut stop) => Wake::Stop,
