@@ -54,13 +54,17 @@ impl Component {
         }
     }
 
-    fn labels(&self) -> Value {
-        match self {
-            Self::Controller => json!({"metallb.io/component-type": "controller"}),
+    fn labels(&self) -> Map<String, Value> {
+        let mut labels = Map::new();
+        let component = match self {
+            Self::Controller => "controller",
             Self::Speaker(node) => {
-                json!({"metallb.io/component-type": "speaker", "metallb.io/node-name": label_value(node)})
+                labels.insert("metallb.io/node-name".to_owned(), label_value(node).into());
+                "speaker"
             }
-        }
+        };
+        labels.insert("metallb.io/component-type".to_owned(), component.into());
+        labels
     }
 }
 
@@ -173,14 +177,17 @@ impl Speaking {
     pub(crate) fn need(&self, observed: Option<&Map<String, Value>>, verdict: &Verdict) -> Need {
         let Some(observed) = observed else { return Need::Object };
         let metadata = observed.get("metadata");
-        let labels = metadata.and_then(|metadata| metadata.get("labels")).cloned().unwrap_or_default();
+        let labels = metadata.and_then(|metadata| metadata.get("labels"));
+        // Others may put labels of their own beside ours, as policies of a cluster do.
+        let own = self.component.labels();
+        let is_labelled = own.iter().all(|(name, value)| labels.and_then(|labels| labels.get(name)) == Some(value));
         let owners = metadata.and_then(|metadata| metadata.get("ownerReferences")?.as_array());
         let is_owned = self.pod.as_ref().is_none_or(|pod| {
             owners.is_some_and(|owners| {
                 owners.iter().any(|owner| owner.get("uid").and_then(Value::as_str) == Some(pod.uid.as_str()))
             })
         });
-        if labels != self.component.labels() || !is_owned {
+        if !is_labelled || !is_owned {
             return Need::Object;
         }
         if self.says(observed, verdict) { Need::Nothing } else { Need::Status }
@@ -218,19 +225,27 @@ impl Speaking {
     }
 
     fn body(&self, observed: Option<&Map<String, Value>>) -> Value {
+        let standing = observed.and_then(|observed| observed.get("metadata")?.get("labels")?.as_object());
+        let mut labels = standing.cloned().unwrap_or_default();
+        labels.extend(self.component.labels());
         let mut metadata = json!({
-            "name": self.component.object_name(), "namespace": self.namespace, "labels": self.component.labels(),
+            "name": self.component.object_name(), "namespace": self.namespace, "labels": labels,
         });
         if let Some(pod) = &self.pod
             && let Some(metadata) = metadata.as_object_mut()
         {
             metadata.insert("ownerReferences".to_owned(), json!([pod.reference()]));
         }
-        let version = observed.and_then(|observed| observed.get("metadata")?.get("resourceVersion"));
+        let version = observed.and_then(version_of);
         if let (Some(version), Some(metadata)) = (version, metadata.as_object_mut()) {
-            metadata.insert("resourceVersion".to_owned(), version.clone());
+            metadata.insert("resourceVersion".to_owned(), version.into());
         }
         json!({"apiVersion": "metallb.io/v1beta1", "kind": "ConfigurationState", "metadata": metadata})
+    }
+
+    async fn say(&self, writer: &Writer, target: Target<'_>, verdict: &Verdict) -> Result<Answer, WriteError> {
+        let body = self.status(verdict, WallTime::now());
+        writer.apply_status(target, self.component.owner(), &body).await
     }
 
     fn status(&self, verdict: &Verdict, wall: WallTime) -> Value {
@@ -264,7 +279,22 @@ impl Speaking {
     }
 }
 
-/// Makes the one write that is needed first; what comes of it is seen by the watch, and may need another.
+/// The version of an object.
+fn version_of(object: &Map<String, Value>) -> Option<&str> {
+    object.get("metadata")?.get("resourceVersion")?.as_str()
+}
+
+/// What came of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Brought {
+    /// The object is another now: the watch will tell.
+    Changed,
+    /// The API server took it, and the object is as it was: somebody takes away what it lacks. The watch has nothing to tell.
+    Unchanged,
+}
+
+/// Makes the one write that is needed first; what comes of it is seen by the watch, and may need another. Where the object cannot be given
+/// what it lacks, it says at least what is true.
 ///
 /// # Errors
 /// [`WriteError`].
@@ -273,21 +303,24 @@ pub(crate) async fn bring(
     speaking: &Speaking,
     observed: Option<&Map<String, Value>>,
     verdict: &Verdict,
-) -> Result<(), WriteError> {
+) -> Result<Brought, WriteError> {
     let resource: ApiResource = Kind::ConfigurationState.resource();
     let name = speaking.component.object_name();
     let target = Target { resource: &resource, namespace: &speaking.namespace, name: &name };
-    let answer: Answer = match speaking.need(observed, verdict) {
-        Need::Nothing => return Ok(()),
+    let standing = observed.and_then(version_of);
+    let need = speaking.need(observed, verdict);
+    let mut answer: Answer = match need {
+        Need::Nothing => return Ok(Brought::Unchanged),
         Need::Object if observed.is_none() => writer.create(target, &speaking.body(None)).await?,
         Need::Object => writer.replace(target, &speaking.body(observed)).await?,
-        Need::Status => {
-            let body = speaking.status(verdict, WallTime::now());
-            writer.apply_status(target, speaking.component.owner(), &body).await?
-        }
+        Need::Status => speaking.say(writer, target, verdict).await?,
     };
-    tracing::debug!(version = answer.into_version(), "configuration state was written");
-    Ok(())
+    let is_silent = || observed.is_some_and(|observed| !speaking.says(observed, verdict));
+    if need == Need::Object && standing == Some(answer.version()) && is_silent() {
+        answer = speaking.say(writer, target, verdict).await?;
+    }
+    tracing::debug!(version = answer.version(), "configuration state was written");
+    Ok(if standing == Some(answer.version()) { Brought::Unchanged } else { Brought::Changed })
 }
 
 #[cfg(test)]
@@ -325,6 +358,21 @@ mod tests {
         assert_eq!(speaking.need(Some(&bare), &Verdict::Reconciled), Need::Status);
         bare["metadata"]["labels"] = json!({"a": "b"});
         assert_eq!(speaking.need(Some(&bare), &Verdict::Reconciled), Need::Object);
+    }
+
+    // [CFGST-10]
+    #[test]
+    fn labels_of_others_need_no_write_and_are_kept_by_one() {
+        let speaking = speaking();
+        let mut object = merged(&speaking, &Verdict::Reconciled);
+        object["metadata"]["labels"]["team"] = json!("x");
+        assert_eq!(speaking.need(Some(&object), &Verdict::Reconciled), Need::Nothing);
+        object.remove("status");
+        assert_eq!(speaking.need(Some(&object), &Verdict::Reconciled), Need::Status, "they do not stand before it");
+        object["metadata"]["ownerReferences"] = json!([]);
+        assert_eq!(speaking.need(Some(&object), &Verdict::Reconciled), Need::Object);
+        let labels = json!({"metallb.io/component-type": "controller", "team": "x"});
+        assert_eq!(speaking.body(Some(&object))["metadata"]["labels"], labels);
     }
 
     // [CFGST-3], [CFGST-6]

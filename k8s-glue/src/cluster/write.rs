@@ -111,6 +111,11 @@ struct AnswerMetadata {
 
 impl Answer {
     /// The version that the object has now.
+    pub(crate) fn version(&self) -> &str {
+        &self.metadata.resource_version
+    }
+
+    /// The same.
     pub(crate) fn into_version(self) -> String {
         self.metadata.resource_version
     }

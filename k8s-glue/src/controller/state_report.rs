@@ -58,7 +58,7 @@ impl StateReport {
     }
 
     /// The write came to its end.
-    pub(crate) fn handle_written<E>(&mut self, now: Timestamp, outcome: &Result<(), E>) {
+    pub(crate) fn handle_written<T, E>(&mut self, now: Timestamp, outcome: &Result<T, E>) {
         self.is_writing = false;
         if outcome.is_err() {
             self.is_stale = true;

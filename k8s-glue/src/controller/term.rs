@@ -26,7 +26,7 @@ use super::policy_status::{self, Effects, PolicyWrite};
 use super::pool_status::{PoolStatuses, PoolWrite};
 use super::state_report::StateReport;
 use crate::cluster::clock::unix_now;
-use crate::cluster::configuration_state::{self, Need, Speaking, Verdict};
+use crate::cluster::configuration_state::{self, Brought, Need, Speaking, Verdict};
 use crate::cluster::events::EventSink;
 use crate::cluster::kept::kept_of;
 use crate::cluster::optional::Optional;
@@ -67,7 +67,7 @@ enum Done {
     Service(StatusWrite, Result<Taken, WriteError>),
     Pool(PoolName, Result<(), WriteError>),
     Policy(Arc<str>, Result<(), WriteError>),
-    State(Result<(), WriteError>),
+    State(Result<Brought, WriteError>),
 }
 
 struct Term {

@@ -9,13 +9,15 @@ use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::{sleep, timeout};
 
-use crate::cluster::configuration_state::{Need, Speaking, Verdict, bring};
+use crate::cluster::configuration_state::{Brought, Need, Speaking, Verdict, bring};
 use crate::cluster::watch::ObjectName;
 use crate::cluster::write::Writer;
 
 /// Time before the first new try after a failure, doubling up to [`RETRY_MAX`].
 const RETRY_MIN: Duration = Duration::from_millis(200);
 const RETRY_MAX: Duration = Duration::from_secs(5);
+/// The longest time between two writes that change nothing, as where a webhook takes away what they bring: a thousand nodes make them.
+const IN_VAIN_MAX: Duration = Duration::from_secs(60);
 /// What was written is seen by the watch within this time; else the next step is tried without.
 const SEEN_WITHIN: Duration = Duration::from_secs(2);
 
@@ -110,7 +112,11 @@ async fn keep(shared: Arc<Shared>, mut speaking: Speaking, writer: Writer) {
             continue;
         }
         match bring(&writer, &speaking, observed.as_ref(), &verdict).await {
-            Ok(()) => {
+            Ok(Brought::Unchanged) => {
+                let _ = timeout(delay, shared.bell.notified()).await;
+                delay = (delay * 2).min(IN_VAIN_MAX);
+            }
+            Ok(Brought::Changed) => {
                 delay = RETRY_MIN;
                 // Without a sign of the watch the next look is at the same, and the write is one that changes nothing.
                 let _ = timeout(SEEN_WITHIN, shared.seen_other(observed.as_ref())).await;
