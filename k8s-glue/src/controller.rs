@@ -6,9 +6,9 @@
 //! | `term` | one term of a leader: reads the world anew, then follows it | client |
 //! | `planner` | changes in, writes and things to tell out | nothing |
 //! | `service_status` | what a status shall say, and the write that makes it so | nothing |
-//! | `pool_status` | when counters of pools are written | nothing |
+//! | `pool_status` | what the counters of pools say, and the writes that make them so | nothing |
 //! | `policy_status` | what policies lead to, as their statuses say it | nothing |
-//! | `state_report` | when the ConfigurationState is written | nothing |
+//! | `pace`, `status_pace`, `state_report` | when what changed is told, and when again what failed | nothing |
 //! | `measures` | the figures of metrics | nothing |
 //!
 //! One process leads (`cluster::lease`); the others wait without a watch. Who leads again reads everything again: nothing is
@@ -22,6 +22,7 @@ mod pool_status;
 mod service_status;
 mod start;
 mod state_report;
+mod status_pace;
 mod term;
 
 use std::io;

@@ -8,7 +8,8 @@ use lbcore::time::Timestamp;
 use lbcore::usage::PoolUsage;
 use serde_json::{Map, Value, json};
 
-use super::pace::Pace;
+use super::status_pace::{News, StatusPace};
+use crate::cluster::write::Failing;
 
 /// Time between two looks, and so between two writes of one pool ([POOLST-6]).
 const PERIOD: Duration = Duration::from_secs(1);
@@ -22,18 +23,23 @@ pub(crate) struct PoolWrite {
 
 /// Remembers whether pools have to be looked at, and when they may be.
 #[derive(Clone, Debug)]
-pub(crate) struct PoolStatuses(Pace);
+pub(crate) struct PoolStatuses(StatusPace);
 
 impl Default for PoolStatuses {
     fn default() -> Self {
-        Self(Pace::new(PERIOD))
+        Self(StatusPace::new(PERIOD))
     }
 }
 
 impl PoolStatuses {
-    /// Something was allocated or released, a pool or its status changed, or a write failed.
+    /// Something was allocated or released, or a pool or its status changed.
     pub(crate) const fn handle_change(&mut self) {
         self.0.handle_change();
+    }
+
+    /// A write came to its end.
+    pub(crate) fn handle_written(&mut self, now: Timestamp, pool: &PoolName, outcome: Result<(), Failing>) -> News {
+        self.0.handle_written(now, pool.as_str(), outcome)
     }
 
     /// The writes that are due. `observed` gives the object of a pool, as the API server last showed it.
@@ -46,7 +52,8 @@ impl PoolStatuses {
         if !self.0.poll(now) {
             return Vec::new();
         }
-        usages.filter_map(|(pool, usage)| write_of(&pool, usage, observed(&pool)?)).collect()
+        let writes = usages.filter_map(|(pool, usage)| write_of(&pool, usage, observed(&pool)?)).collect();
+        self.0.choose(writes, |write: &PoolWrite| write.pool.as_str())
     }
 
     /// When to come back.

@@ -4,10 +4,14 @@ use std::time::Duration;
 
 use lbcore::time::Timestamp;
 
+use super::status_pace::News;
 use crate::cluster::configuration_state::Verdict;
+use crate::cluster::write::Failing;
 
-/// One that could not be written is tried again after this time.
-const AGAIN: Duration = Duration::from_secs(2);
+/// Time before the first new try after a failure, doubling up to [`AGAIN_MAX`].
+const AGAIN_MIN: Duration = Duration::from_secs(2);
+/// What was refused may be allowed meanwhile: that is found out within this time.
+const AGAIN_MAX: Duration = Duration::from_secs(60);
 
 /// What shall be said, and whether it may have to be written.
 #[derive(Clone, Debug)]
@@ -18,12 +22,24 @@ pub(crate) struct StateReport {
     is_stale: bool,
     is_writing: bool,
     next_at: Timestamp,
+    /// How long was waited after the last failure; `None` where the last write succeeded.
+    waited: Option<Duration>,
+    /// What was told of why it fails.
+    told: Option<Failing>,
 }
 
 impl StateReport {
     /// Nothing is to be said before the first verdict.
     pub(crate) const fn new() -> Self {
-        Self { verdict: None, is_listed: false, is_stale: true, is_writing: false, next_at: Timestamp::ZERO }
+        Self {
+            verdict: None,
+            is_listed: false,
+            is_stale: true,
+            is_writing: false,
+            next_at: Timestamp::ZERO,
+            waited: None,
+            told: None,
+        }
     }
 
     /// What is true from now on.
@@ -58,12 +74,22 @@ impl StateReport {
     }
 
     /// The write came to its end.
-    pub(crate) fn handle_written<T, E>(&mut self, now: Timestamp, outcome: &Result<T, E>) {
+    pub(crate) fn handle_written(&mut self, now: Timestamp, outcome: Result<(), Failing>) -> News {
         self.is_writing = false;
-        if outcome.is_err() {
-            self.is_stale = true;
-            self.next_at = now + AGAIN;
+        let Err(failing) = outcome else {
+            (self.waited, self.told) = (None, None);
+            return News::Nothing;
+        };
+        let wait = self.waited.map_or(AGAIN_MIN, |waited| (waited * 2).min(AGAIN_MAX));
+        (self.is_stale, self.next_at) = (true, now + wait);
+        // The first failure may pass by itself.
+        let lasts = self.waited.replace(wait).is_some();
+        let is_news = lasts && failing != Failing::Conflict && self.told != Some(failing);
+        if !is_news {
+            return News::Nothing;
         }
+        self.told = Some(failing);
+        News::Told
     }
 
     /// When to poll; `None` where something has to happen before, so that nobody is woken for nothing.
@@ -113,7 +139,26 @@ mod tests {
         report.handle_started();
         report.handle_change();
         assert_eq!((report.poll_timeout(), report.poll(at(0))), (None, None));
-        report.handle_written(at(1), &Ok::<(), ()>(()));
+        report.handle_written(at(1), Ok(()));
         assert!(report.poll(at(1)).is_some());
+    }
+
+    // [ARCH-10]
+    #[test]
+    fn a_write_that_is_refused_for_ever_is_made_ever_less_and_told_once() {
+        let mut report = StateReport::new();
+        report.handle_listed();
+        report.handle_verdict(Verdict::Reconciled);
+        let (mut times, mut told) = (Vec::new(), 0);
+        while let Some(now) = report.poll_timeout().filter(|at| at.as_micros() < 200_000_000) {
+            assert!(report.poll(now).is_some());
+            report.handle_started();
+            told += u32::from(report.handle_written(now, Err(Failing::Refused)) == News::Told);
+            times.push(now.as_micros() / 1_000_000);
+        }
+        assert_eq!((times, told), (vec![0, 2, 6, 14, 30, 62, 122, 182], 1));
+        report.handle_written(at(200_000), Ok(()));
+        report.handle_written(at(200_000), Err(Failing::Refused));
+        assert_eq!(report.poll_timeout(), Some(at(202_000)), "another trouble begins anew");
     }
 }

@@ -25,6 +25,7 @@ use super::planner::{Counts, Output, Planner, StatusWrite, Taken};
 use super::policy_status::{self, Effects, PolicyWrite};
 use super::pool_status::{PoolStatuses, PoolWrite};
 use super::state_report::StateReport;
+use super::status_pace::{News, StatusPace};
 use crate::cluster::clock::unix_now;
 use crate::cluster::configuration_state::{self, Brought, Need, Speaking, Verdict};
 use crate::cluster::events::EventSink;
@@ -76,7 +77,7 @@ struct Term {
     world: World,
     planner: Planner,
     pool_statuses: PoolStatuses,
-    policy_statuses: Pace,
+    policy_statuses: StatusPace,
     writes: JoinSet<Done>,
     writing_services: usize,
     is_config_stale: bool,
@@ -117,7 +118,7 @@ pub(crate) async fn lead(client: &Client, context: TermContext) -> Result<(), Co
         world: World::for_writer(&context.namespace),
         planner: Planner::new(context.class.clone()),
         pool_statuses: PoolStatuses::default(),
-        policy_statuses: Pace::new(policy_status::PERIOD),
+        policy_statuses: StatusPace::new(policy_status::PERIOD),
         writes: JoinSet::new(),
         writing_services: 0,
         is_config_stale: true,
@@ -395,9 +396,8 @@ impl Term {
             kept: self.kept.clone(),
         };
         let world = &self.world;
-        for PolicyWrite { policy, body } in
-            policy_status::writes(&config, &effects, |policy| world.ours(Kind::PoolPolicy, policy))
-        {
+        let needed = policy_status::writes(&config, &effects, |policy| world.ours(Kind::PoolPolicy, policy));
+        for PolicyWrite { policy, body } in self.policy_statuses.choose(needed, |write| &write.policy) {
             let (writer, namespace) = (self.context.writer.clone(), self.context.namespace.clone());
             self.writes.spawn(async move {
                 let resource = Kind::PoolPolicy.resource();
@@ -432,24 +432,34 @@ impl Term {
                 self.planner.handle_written(now(), &write, outcome.map_err(|error| error.failing()));
             }
             Done::Pool(pool, outcome) => {
-                if let Err(error) = outcome {
-                    tracing::debug!(%pool, %error, "pool status was not written and is tried again");
-                    self.pool_statuses.handle_change();
-                }
+                let news = self.pool_statuses.handle_written(now(), &pool, said(&outcome));
+                log_status(Kind::IpAddressPool, pool.as_str(), &outcome, news);
             }
             Done::Policy(policy, outcome) => {
-                if let Err(error) = outcome {
-                    tracing::debug!(%policy, %error, "policy status was not written and is tried again");
-                    self.policy_statuses.handle_change();
-                }
+                let news = self.policy_statuses.handle_written(now(), &policy, said(&outcome));
+                log_status(Kind::PoolPolicy, &policy, &outcome, news);
             }
             Done::State(outcome) => {
-                if let Err(error) = &outcome {
-                    tracing::debug!(%error, "configuration state was not written and is tried again");
-                }
-                self.state_report.handle_written(now(), &outcome);
+                let outcome = outcome.map(drop);
+                let news = self.state_report.handle_written(now(), said(&outcome));
+                log_status(Kind::ConfigurationState, &self.context.speaking.component.object_name(), &outcome, news);
             }
         }
+    }
+}
+
+/// What the end of a write says about the next one.
+fn said(outcome: &Result<(), WriteError>) -> Result<(), Failing> {
+    outcome.as_ref().copied().map_err(WriteError::failing)
+}
+
+fn log_status(kind: Kind, name: &str, outcome: &Result<(), WriteError>, news: News) {
+    let (Err(error), kind) = (outcome, kind.as_str()) else { return };
+    match news {
+        News::Told => {
+            tracing::warn!(kind, name, %error, "status cannot be written; it is tried again, up to a minute apart");
+        }
+        News::Nothing => tracing::debug!(kind, name, %error, "status was not written and is tried again"),
     }
 }
 

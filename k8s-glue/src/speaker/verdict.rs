@@ -10,13 +10,14 @@ use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::{sleep, timeout};
 
 use crate::cluster::configuration_state::{Brought, Need, Speaking, Verdict, bring};
-use crate::cluster::watch::ObjectName;
-use crate::cluster::write::Writer;
+use crate::cluster::watch::{Kind, ObjectName};
+use crate::cluster::write::{Failing, Writer};
 
-/// Time before the first new try after a failure, doubling up to [`RETRY_MAX`].
+/// Time before the first new try after a failure, doubling up to [`RETRY_MAX`] while the API server is in trouble.
 const RETRY_MIN: Duration = Duration::from_millis(200);
 const RETRY_MAX: Duration = Duration::from_secs(5);
-/// The longest time between two writes that change nothing, as where a webhook takes away what they bring: a thousand nodes make them.
+/// The longest time between two writes that are refused, or that change nothing, as where a webhook takes away what they bring: a thousand
+/// nodes make them.
 const IN_VAIN_MAX: Duration = Duration::from_secs(60);
 /// What was written is seen by the watch within this time; else the next step is tried without.
 const SEEN_WITHIN: Duration = Duration::from_secs(2);
@@ -95,8 +96,18 @@ impl VerdictKeeper {
     }
 }
 
+/// The longest time between two tries: who says no is asked seldom, and one who cannot be reached is found soon after he is back.
+const fn most_after(failing: Failing) -> Duration {
+    match failing {
+        Failing::Missing | Failing::Refused => IN_VAIN_MAX,
+        Failing::Authority | Failing::Conflict | Failing::Internal | Failing::Server => RETRY_MAX,
+    }
+}
+
 async fn keep(shared: Arc<Shared>, mut speaking: Speaking, writer: Writer) {
     let mut delay = RETRY_MIN;
+    // What was told of why it fails, once while that lasts.
+    let mut told = None;
     loop {
         let (observed, verdict) = {
             let state = shared.state();
@@ -117,14 +128,22 @@ async fn keep(shared: Arc<Shared>, mut speaking: Speaking, writer: Writer) {
                 delay = (delay * 2).min(IN_VAIN_MAX);
             }
             Ok(Brought::Changed) => {
-                delay = RETRY_MIN;
+                (delay, told) = (RETRY_MIN, None);
                 // Without a sign of the watch the next look is at the same, and the write is one that changes nothing.
                 let _ = timeout(SEEN_WITHIN, shared.seen_other(observed.as_ref())).await;
             }
             Err(error) => {
-                tracing::debug!(%error, "configuration state is not written yet");
+                let failing = error.failing();
+                // The first refusal may pass by itself, as while an API server starts.
+                let lasts = delay > RETRY_MIN && most_after(failing) == IN_VAIN_MAX;
+                if lasts && told.replace(failing) != Some(failing) {
+                    let (kind, name) = (Kind::ConfigurationState.as_str(), speaking.component.object_name());
+                    tracing::warn!(kind, name, %error, "status cannot be written; it is tried again, up to a minute apart");
+                } else {
+                    tracing::debug!(%error, "configuration state is not written yet");
+                }
                 sleep(delay).await;
-                delay = (delay * 2).min(RETRY_MAX);
+                delay = (delay * 2).min(most_after(failing));
             }
         }
     }
