@@ -1,20 +1,23 @@
 //! Writes the statuses of [`report`](super::report). It never keeps the announcing waiting: what is wanted is put down under a short lock,
 //! and a task of its own brings the API server there, as fast as that allows.
 
+mod sweep;
+
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use kube::Client;
-use kube::api::{Api, ApiResource, DynamicObject, ListParams};
+use kube::api::{Api, ApiResource, DynamicObject};
 use lbcore::service::ServiceKey;
 use serde_json::{Map, Value};
 use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::sleep;
 
-use super::report::{Author, ReportKind, Reports, Write, is_of_another, selector_of, subject_of};
+use self::sweep::Sweep;
+use super::report::{Author, ReportKind, Reports, Write};
 use crate::cluster::client::within;
 use crate::cluster::watch::map_of;
 use crate::cluster::write::{Answer, Failing, Target, WriteError, Writer};
@@ -23,8 +26,6 @@ use crate::cluster::write::{Answer, Failing, Target, WriteError, Writer};
 const AT_ONCE: usize = 8;
 /// Writes for one Service in a row: creation, status, and what is redundant.
 const IN_A_ROW: usize = 6;
-/// Above so many Services, all objects are listed once instead of those of each.
-const LISTED_ALONE: usize = 16;
 /// Time before the first new try after a failure, doubling up to [`RETRY_MAX`].
 const RETRY_MIN: Duration = Duration::from_millis(200);
 const RETRY_MAX: Duration = Duration::from_secs(5);
@@ -37,6 +38,7 @@ struct Shared {
     /// Services that this node has come to announce: objects of other nodes are taken away ([STAT-4]).
     won: Mutex<BTreeSet<ServiceKey>>,
     bell: Notify,
+    sweep_bell: Notify,
 }
 
 impl Shared {
@@ -52,25 +54,36 @@ impl Shared {
 /// The statuses of one kind.
 #[derive(Debug)]
 pub(crate) struct Scribe {
+    kind: ReportKind,
     shared: Arc<Shared>,
-    task: AbortHandle,
+    tasks: [AbortHandle; 2],
 }
 
 impl Drop for Scribe {
     fn drop(&mut self) {
-        self.task.abort();
+        for task in &self.tasks {
+            task.abort();
+        }
     }
 }
 
 impl Scribe {
-    /// Starts the task.
+    /// Starts the tasks.
     pub(crate) fn start(author: Author, client: Client, writer: Writer) -> Self {
         let kind = author.kind;
-        let shared =
-            Arc::new(Shared { reports: Mutex::new(Reports::new(author)), won: Mutex::default(), bell: Notify::new() });
-        let work = Work { shared: Arc::clone(&shared), resource: kind.kind().resource(), client, writer };
-        let task: JoinHandle<()> = tokio::spawn(work.run());
-        Self { shared, task: task.abort_handle() }
+        let shared = Arc::new(Shared {
+            reports: Mutex::new(Reports::new(author)),
+            won: Mutex::default(),
+            bell: Notify::new(),
+            sweep_bell: Notify::new(),
+        });
+        let resource = kind.kind().resource();
+        let (of_sweep, client_of_sweep) = (Arc::clone(&shared), client.clone());
+        let sweep =
+            Sweep { shared: of_sweep, resource: resource.clone(), client: client_of_sweep, writer: writer.clone() };
+        let work = Work { shared: Arc::clone(&shared), resource, client, writer };
+        let tasks: [JoinHandle<()>; 2] = [tokio::spawn(work.run()), tokio::spawn(sweep.run())];
+        Self { kind, shared, tasks: tasks.map(|task| task.abort_handle()) }
     }
 
     /// What shall be said of a Service from now on.
@@ -81,8 +94,11 @@ impl Scribe {
 
     /// This node has come to announce a Service.
     pub(crate) fn won(&self, service: &ServiceKey) {
-        self.shared.won().insert(service.clone());
-        self.shared.bell.notify_one();
+        // Routes are announced by many nodes: what the others say stays.
+        if self.kind == ReportKind::Layer2 {
+            self.shared.won().insert(service.clone());
+            self.shared.sweep_bell.notify_one();
+        }
     }
 
     /// An object is as given, or gone.
@@ -120,14 +136,12 @@ impl Work {
         let mut delay = RETRY_MIN;
         loop {
             let due = self.shared.reports().take_due(AT_ONCE);
-            let won = std::mem::take(&mut *self.shared.won());
-            if due.is_empty() && won.is_empty() {
+            if due.is_empty() {
                 self.shared.bell.notified().await;
                 continue;
             }
             let written = join_all(due.into_iter().map(|service| self.bring(service))).await;
-            let swept = self.sweep(won).await;
-            if written.into_iter().chain([swept]).any(|outcome| outcome.is_err()) {
+            if written.into_iter().any(|outcome| outcome.is_err()) {
                 sleep(delay).await;
                 delay = (delay * 2).min(RETRY_MAX);
             } else {
@@ -199,39 +213,7 @@ impl Work {
         self.shared.reports().handle_object(name, object);
         Ok(())
     }
-
-    /// Takes away what other nodes say of Services that this node announces now.
-    async fn sweep(&self, won: BTreeSet<ServiceKey>) -> Result<(), WriteError> {
-        if won.is_empty() || self.shared.reports().author().kind != ReportKind::Layer2 {
-            return Ok(());
-        }
-        let outcome = self.try_sweep(&won).await;
-        if let Err(error) = &outcome {
-            tracing::debug!(%error, "statuses of other nodes are not taken away yet");
-            self.shared.won().extend(won);
-        }
-        outcome
-    }
-
-    async fn try_sweep(&self, won: &BTreeSet<ServiceKey>) -> Result<(), WriteError> {
-        let node = self.shared.reports().author().node.clone();
-        let selectors: Vec<Option<String>> = if won.len() > LISTED_ALONE {
-            vec![None]
-        } else {
-            won.iter().map(|service| Some(selector_of(service))).collect()
-        };
-        for selector in selectors {
-            let params = ListParams { label_selector: selector, ..ListParams::default() };
-            for object in within(self.api().list(&params)).await? {
-                let name = object.metadata.name.clone().unwrap_or_default();
-                let object = map_of(object, &self.resource);
-                // It may have been lost again meanwhile.
-                let is_won = |service: &ServiceKey| won.contains(service) && self.shared.reports().wants(service);
-                if is_of_another(&object, &node) && subject_of(&object).is_some_and(|service| is_won(&service)) {
-                    self.carry_out(&Write::Delete { name }).await?;
-                }
-            }
-        }
-        Ok(())
-    }
 }
+
+#[cfg(test)]
+mod tests;
