@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use announce_arp::io::now;
 use kube::Client;
@@ -16,7 +17,7 @@ use lbcore::service::PoolName;
 use lbcore::time::Timestamp;
 use lbcore::usage::PoolUsage;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::ControllerError;
 use super::measures::{self, Measures};
@@ -42,6 +43,8 @@ use crate::metrics::controller::WorkFigures;
 const WRITES_AT_ONCE: usize = 16;
 /// Changes taken in before anything is done about them.
 const CHANGES_AT_ONCE: usize = 256;
+/// Whether the right to write is back is looked at so often.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// What must be known before anything is decided.
 const NEEDED: [Kind; 3] = [Kind::IpAddressPool, Kind::Namespace, Kind::Service];
 /// The kinds of the configuration.
@@ -113,37 +116,46 @@ pub(crate) async fn lead(client: &Client, context: TermContext) -> Result<(), Co
         Watched::everywhere(Kind::Service),
         own_state,
     ];
-    let mut term = Term {
-        watches: Watches::start(client, watched),
-        world: World::for_writer(&context.namespace),
-        planner: Planner::new(context.class.clone()),
-        pool_statuses: PoolStatuses::default(),
-        policy_statuses: StatusPace::new(policy_status::PERIOD),
-        writes: JoinSet::new(),
-        writing_services: 0,
-        is_config_stale: true,
-        config: None,
-        kept: Vec::new(),
-        standing: Standing::default(),
-        state_report: StateReport::new(),
-        optional: Optional::new(&Kind::OPTIONAL),
-        troubled: BTreeMap::new(),
-        counted: Counts::default(),
-        judgements: 0,
-        pace: Pace::due(measures::PERIOD),
-        context,
-    };
+    let mut term = Term::new(Watches::start(client, watched), context);
     loop {
-        if !term.context.writer.may_write() {
-            // The right has ended: who keeps the lease ends the term.
-            std::future::pending::<()>().await;
-        }
+        term.until_writing().await;
         term.act()?;
         term.wait().await;
     }
 }
 
 impl Term {
+    fn new(watches: Watches, context: TermContext) -> Self {
+        Self {
+            watches,
+            world: World::for_writer(&context.namespace),
+            planner: Planner::new(context.class.clone()),
+            pool_statuses: PoolStatuses::default(),
+            policy_statuses: StatusPace::new(policy_status::PERIOD),
+            writes: JoinSet::new(),
+            writing_services: 0,
+            is_config_stale: true,
+            config: None,
+            kept: Vec::new(),
+            standing: Standing::default(),
+            state_report: StateReport::new(),
+            optional: Optional::new(&Kind::OPTIONAL),
+            troubled: BTreeMap::new(),
+            counted: Counts::default(),
+            judgements: 0,
+            pace: Pace::due(measures::PERIOD),
+            context,
+        }
+    }
+
+    /// Returns once this process may write. Where its right has ended, who keeps the lease ends the term; where that renews the lease just
+    /// then, the term goes on, and nobody tells.
+    async fn until_writing(&self) {
+        while !self.context.writer.may_write() {
+            sleep(LOOK_AGAIN).await;
+        }
+    }
+
     /// Waits for something to happen, and takes it in.
     async fn wait(&mut self) {
         let current = now();
@@ -487,3 +499,6 @@ fn log_written(write: &StatusWrite, outcome: Result<&Taken, &WriteError>) {
         Err(error) => tracing::warn!(%service, %error, "status was not written and is tried again"),
     }
 }
+
+#[cfg(test)]
+mod tests;
