@@ -350,11 +350,12 @@ impl Term {
             if self.config.is_none() {
                 self.planner.handle_holds(policies().flat_map(policy_status::holds_of).collect());
             }
-            self.pool_statuses.handle_change();
-            self.policy_statuses.handle_change();
             tracing::info!(pools = config.pools().len(), "configuration is in force");
             self.config = Some(config);
         }
+        // Also where the same stays in force: an object that was made anew as it was has no status.
+        self.pool_statuses.handle_change();
+        self.policy_statuses.handle_change();
         let refusals = self.standing.refusals();
         let verdict = if refusals.is_empty() {
             Verdict::Reconciled

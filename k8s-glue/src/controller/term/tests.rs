@@ -2,6 +2,7 @@
 
 use axum::http::{Request, Response};
 use kube::client::Body;
+use serde_json::{Map, Value, json};
 use tower::service_fn;
 
 use super::*;
@@ -40,6 +41,21 @@ fn see(term: &mut Term, seen: Seen) {
     }
 }
 
+fn pool_name() -> ObjectName {
+    ObjectName { namespace: "metallb-system".to_owned(), name: "p".to_owned() }
+}
+
+fn pool(version: &str, status: &Value) -> Seen {
+    let mut object = Map::new();
+    object.insert("apiVersion".to_owned(), "metallb.io/v1beta1".into());
+    object.insert("kind".to_owned(), "IPAddressPool".into());
+    let metadata = json!({"name": "p", "namespace": "metallb-system", "resourceVersion": version});
+    object.insert("metadata".to_owned(), metadata);
+    object.insert("spec".to_owned(), json!({"addresses": ["192.0.2.0/28"]}));
+    object.insert("status".to_owned(), status.clone());
+    Seen::Object(Kind::IpAddressPool, pool_name(), object)
+}
+
 fn is_hot(term: &Term) -> bool {
     let now = now();
     term.deadline(now).is_some_and(|at| at <= now)
@@ -54,6 +70,23 @@ async fn a_cluster_without_the_kind_configuration_state_does_not_keep_the_loop_a
     }
     term.act().unwrap();
     assert!(term.state_report.verdict().is_some() && !is_hot(&term));
+}
+
+// [POOLST-1]
+#[tokio::test]
+async fn a_pool_that_is_made_anew_as_it_was_gets_its_status() {
+    let mut term = term(&Arc::new(Authority::unlimited()));
+    let said = json!({"assignedIPv4": 0, "assignedIPv6": 0, "availableIPv4": 16, "availableIPv6": 0});
+    see(&mut term, pool("1", &said));
+    for kind in NEEDED.into_iter().chain(Kind::OPTIONAL) {
+        see(&mut term, Seen::Complete(kind));
+    }
+    term.act().unwrap();
+    assert_eq!((term.writes.len(), term.pool_statuses.poll_timeout()), (0, None));
+    see(&mut term, Seen::Gone(Kind::IpAddressPool, pool_name()));
+    see(&mut term, pool("2", &json!({})));
+    term.act().unwrap();
+    assert!(term.pool_statuses.poll_timeout().is_some(), "nobody looks at it");
 }
 
 #[tokio::test]
