@@ -134,7 +134,7 @@ impl World {
                 if let Some(listed) = self.listing.get_mut(&kind) {
                     listed.insert(name.clone());
                 }
-                vec![self.apply(kind, name, value)]
+                self.apply(kind, name, value)
             }
             Seen::Gone(kind, name) => vec![self.delete(kind, &name)],
             Seen::Complete(kind) => {
@@ -175,8 +175,8 @@ impl World {
         }
     }
 
-    fn apply(&mut self, kind: Kind, name: ObjectName, value: Map<String, Value>) -> Touched {
-        match kind {
+    fn apply(&mut self, kind: Kind, name: ObjectName, value: Map<String, Value>) -> Vec<Touched> {
+        let touched = match kind {
             Kind::ConfigurationState | Kind::ServiceBgpStatus | Kind::ServiceL2Status => {
                 self.reports.insert((kind, name.clone()), value);
                 Touched::Report(kind, name)
@@ -188,13 +188,13 @@ impl World {
                 if before == Some(labels) { Touched::Nothing } else { Touched::Configuration }
             }
             Kind::Node => {
-                let Some(node) = self.read(value).config.nodes.pop() else { return Touched::Nothing };
+                let Some(node) = self.read(value).config.nodes.pop() else { return Vec::new() };
                 let name = node.name.clone();
                 let before = self.nodes.insert(name.clone(), node.clone());
                 if before.as_ref() == Some(&node) { Touched::Nothing } else { Touched::Node(name) }
             }
             Kind::Service => self.apply_service(&name, value),
-            Kind::EndpointSlice => self.apply_slice(name, value),
+            Kind::EndpointSlice => return self.apply_slice(name, value),
             Kind::AddressReservation
             | Kind::BfdProfile
             | Kind::BgpAdvertisement
@@ -204,7 +204,8 @@ impl World {
             | Kind::L2Advertisement
             | Kind::PoolPolicy
             | Kind::Secret => self.apply_ours(kind, name, value),
-        }
+        };
+        vec![touched]
     }
 
     fn read(&self, value: Map<String, Value>) -> convert::Objects {
@@ -266,20 +267,22 @@ impl World {
         Touched::Service(key)
     }
 
-    fn apply_slice(&mut self, name: ObjectName, value: Map<String, Value>) -> Touched {
+    /// A slice that goes from one Service to another touches both ([ANN-21]).
+    fn apply_slice(&mut self, name: ObjectName, value: Map<String, Value>) -> Vec<Touched> {
         let Some((service, endpoints)) = self.read(value).endpoints.pop_first() else {
-            return self.delete(Kind::EndpointSlice, &name);
+            return vec![self.delete(Kind::EndpointSlice, &name)];
         };
         let entry = (service.clone(), endpoints);
         let before = self.slices.insert(name.clone(), entry.clone());
         if before.as_ref() == Some(&entry) {
-            return Touched::Nothing;
+            return vec![Touched::Nothing];
         }
-        if let Some((other, _)) = before.filter(|(other, _)| *other != service) {
-            self.forget_slice_of(&other, &name);
+        let left = before.map(|(other, _)| other).filter(|other| *other != service);
+        if let Some(other) = &left {
+            self.forget_slice_of(other, &name);
         }
         self.slices_of.entry(service.clone()).or_default().insert(name);
-        Touched::Endpoints(service)
+        left.into_iter().chain([service]).map(Touched::Endpoints).collect()
     }
 
     fn forget_slice_of(&mut self, service: &ServiceKey, name: &ObjectName) {

@@ -107,7 +107,13 @@ fn the_slices_of_a_service_count_together() {
     let both = usable(&world);
     world.fold(Seen::Gone(Kind::EndpointSlice, named("shop", "b")));
     assert_eq!(usable(&world), both, "an endpoint that is not ready adds nothing");
-    world.fold(slice("a", "other", true));
+    let other: ServiceKey = "shop/other".parse().unwrap();
+    let moved = world.fold(slice("a", "other", true));
+    assert_eq!(
+        moved,
+        [Touched::Endpoints(web()), Touched::Endpoints(other)],
+        "the Service that it left is decided again"
+    );
     assert_eq!(usable(&world), lbcore::decide::Endpoints::NoSlice);
 }
 
