@@ -7,7 +7,7 @@
 //! | `asking` | what is asked of the API server: watches, the own Pod |
 //! | `host` | the loop: what is seen and reported in, the desired set out |
 //! | `board` | what this node announces for each Service, as the announcers report it |
-//! | `clerk`, `assigned` | what is told of it: statuses, events, the state of the configuration |
+//! | `clerk`, `assigned`, `failures` | what is told of it: statuses, events, the state of the configuration |
 //! | `sight` | whether this node sees what it has to judge |
 //! | `remarks`, `measures` | what is wrong with objects, figures for metrics |
 //! | `sessions`, `event_log` | the log: sessions, what is announced |
@@ -22,6 +22,7 @@ mod board;
 mod clerk;
 mod event_log;
 mod exclude;
+mod failures;
 mod host;
 mod keys;
 mod measures;

@@ -3,17 +3,19 @@
 //! What to tell, and when, is decided here, without waiting for anything; [`scribe`](super::scribe), [`verdict`](super::verdict) and
 //! the event sink carry it out.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::collections::BTreeSet;
 
 use kube::Client;
 use lbcore::converge::NoticeKind;
-use lbcore::decide::Protocol;
-use lbcore::service::ServiceKey;
+use lbcore::decide::{Protocol, Snapshot, first_owner};
+use lbcore::service::{NodeName, ServiceKey};
+use lbcore::time::Timestamp;
 
 use super::assigned::{Assigned, Earlier};
-use super::board::{Board, Moved, OnLinks};
+use super::board::{Board, Moved};
+use super::failures::{Company, Failures};
 use super::report::{Author, ReportKind};
+use super::scene::{Decide, Settled, among};
 use super::scribe::Scribe;
 use super::verdict::VerdictKeeper;
 use crate::cluster::configuration_state::{Component, OwnPod, Speaking, Verdict};
@@ -41,8 +43,9 @@ pub(crate) struct Clerk {
     verdict: VerdictKeeper,
     events: EventSink,
     assigned: Assigned,
-    /// Addresses whose links are not there, and whether that was told ([EVT-2]).
-    without_link: BTreeMap<(ServiceKey, IpAddr), bool>,
+    failures: Failures,
+    /// The view that says who comes first among these members; `None` where it has to be made anew.
+    order: Option<(BTreeSet<NodeName>, Snapshot)>,
     /// Whether objects of an earlier run may still wait for a judgement.
     unjudged: bool,
     /// What was told of objects, so that it is told once.
@@ -68,7 +71,8 @@ impl Clerk {
             verdict: VerdictKeeper::start(speaking, writer.clone()),
             events: EventSink::start(writer, reporter),
             assigned: Assigned::default(),
-            without_link: BTreeMap::new(),
+            failures: Failures::default(),
+            order: None,
             unjudged: true,
             refused: BTreeSet::new(),
         }
@@ -134,7 +138,7 @@ impl Clerk {
     }
 
     /// What this node does for a Service is another thing than before.
-    pub(crate) fn tell_moved(&mut self, world: &World, moved: &Moved) {
+    pub(crate) fn tell_moved(&mut self, now: Timestamp, world: &World, moved: &Moved) {
         for protocol in [Protocol::Layer2, Protocol::Bgp] {
             self.tell_assigned(world, moved, protocol);
         }
@@ -148,7 +152,7 @@ impl Clerk {
             self.layer2.want(&moved.service, None);
         }
         self.bgp.want(&moved.service, (!routes.peers.is_empty()).then(|| routes.peers.clone()));
-        self.note_without_link(&moved.service, links);
+        self.failures.handle_links(now, &moved.service, &links.without_link);
     }
 
     /// [EVT-1], at a change alone ([D162-8]). What an earlier run of this node had told is no change.
@@ -178,38 +182,59 @@ impl Clerk {
         });
     }
 
-    fn note_without_link(&mut self, service: &ServiceKey, links: &OnLinks) {
-        self.without_link.retain(|(known, address), _| known != service || links.without_link.contains(address));
-        for address in &links.without_link {
-            self.without_link.entry((service.clone(), *address)).or_insert(false);
+    /// Decisions rest on another view from now on.
+    pub(crate) fn handle_settled(&mut self, now: Timestamp, settled: &Settled) {
+        self.order = None;
+        if let Decide::Only(affected) = &settled.decide {
+            self.failures.handle_affected(now, affected);
         }
     }
 
-    /// Whether an address without its links was not told of yet.
-    pub(crate) fn has_untold_failures(&self) -> bool {
-        self.without_link.values().any(|is_told| !is_told)
+    /// When something has to be told without anything happening.
+    pub(crate) fn poll_timeout(&self) -> Option<Timestamp> {
+        self.failures.poll_timeout()
+    }
+
+    /// Takes note of who is heard, where that matters.
+    pub(crate) fn hear(&mut self, now: Timestamp, members: impl FnOnce() -> BTreeSet<NodeName>) {
+        if self.failures.needs_members() {
+            self.failures.handle_members(now, members());
+        }
     }
 
     /// Tells that addresses cannot be announced for want of their links ([EVT-2]), where this node comes first in the order: of all
     /// nodes that could tell it one does.
-    pub(crate) fn tell_failures(&mut self, world: &World, is_first: impl Fn(&ServiceKey) -> bool) {
-        for ((service, address), is_told) in &mut self.without_link {
-            if *is_told || !is_first(service) {
-                continue;
-            }
-            let Some(seen) = world.service(service) else { continue };
-            *is_told = true;
-            self.events.tell(Told {
-                about: About::service(service, seen.uid()),
-                kind: NoticeKind::Warning,
-                reason: "announceFailed",
-                text: format!(
-                    "{address} is not announced from node {:?} with protocol \"layer2\": none of the interfaces asked for is there \
-                     and up; correct `interfaces` of the L2Advertisement",
-                    self.node
-                ),
-            });
+    pub(crate) fn tell_failures(&mut self, now: Timestamp, world: &World, snapshot: &Snapshot, own: &NodeName) {
+        if !self.failures.is_due(now) {
+            return;
         }
+        let others = snapshot.nodes().map(|node| node.name.clone()).filter(|node| node != own);
+        let company = self.failures.company(others);
+        let members = self.failures.members();
+        let order = match self.order.take() {
+            Some((known, order)) if known == *members => order,
+            Some(_) | None => among(snapshot, members, own),
+        };
+        let members = members.clone();
+        let is_first = |service: &ServiceKey| {
+            company == Company::Known && first_owner(&order, service).is_some_and(|(first, _)| first == *own)
+        };
+        for (service, addresses) in self.failures.poll_untold(now, is_first) {
+            let Some(seen) = world.service(&service) else { continue };
+            for address in addresses {
+                self.events.tell(Told {
+                    about: About::service(&service, seen.uid()),
+                    kind: NoticeKind::Warning,
+                    reason: "announceFailed",
+                    text: format!(
+                        "{address} is not announced from node {:?} with protocol \"layer2\": none of the interfaces asked for is there \
+                         and up; correct `interfaces` of the L2Advertisement",
+                        self.node
+                    ),
+                });
+            }
+        }
+        self.order = Some((members, order));
     }
 
     /// Takes away objects of an earlier run for Services that this node turns out not to announce.

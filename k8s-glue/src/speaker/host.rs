@@ -16,9 +16,9 @@ use announce_ndp::io::{NdpAnnouncer, NdpConfig};
 use futures_util::future::select_all;
 use kube::Client;
 use lbcore::announce::{Announcer, ReachKind};
-use lbcore::decide::{Affected, Extent, Snapshot, first_owner};
+use lbcore::decide::{Affected, Extent, Snapshot};
 use lbcore::ownership::Hub;
-use lbcore::service::{NodeName, ServiceKey};
+use lbcore::service::ServiceKey;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::time::{interval, sleep};
@@ -31,7 +31,7 @@ use super::event_log::{self, LabelLog};
 use super::keys::{self, KeyRing};
 use super::measures::Measures;
 use super::remarks::{self, Quiet, Voice};
-use super::scene::{self, ConfigurationLook, Decide, OPTIONAL, OwnNode, Scene, Settled};
+use super::scene::{ConfigurationLook, Decide, OPTIONAL, OwnNode, Scene, Settled};
 use super::sessions::SessionLog;
 use super::sight::Sight;
 use super::start::Start;
@@ -92,8 +92,6 @@ struct Host {
     unknown: Option<String>,
     /// Set once everything needed has been listed.
     is_ready: Arc<AtomicBool>,
-    /// The view that says who comes first among these members.
-    order: Option<(BTreeSet<NodeName>, Snapshot)>,
 }
 
 /// Runs until told to stop.
@@ -139,7 +137,6 @@ pub(super) async fn run(mut start: Start) -> Result<Outcome, SpeakerError> {
         optional: Optional::new(&OPTIONAL),
         unknown: None,
         is_ready,
-        order: None,
         start,
     };
     tracing::info!(op = "startup", %node, pod = host.start.pod, "speaker starts");
@@ -161,8 +158,10 @@ impl Host {
         loop {
             self.pass().await?;
             let is_waiting = self.clerk.is_none();
-            let told_at = self.objects_due.poll_timeout().filter(|_| !is_waiting && !self.hub.is_listening());
-            let objects_in = told_at.map(|at| at.since(now()));
+            let of_clerk = self.clerk.as_ref().and_then(Clerk::poll_timeout);
+            let told_at = self.objects_due.poll_timeout().into_iter().chain(of_clerk).min();
+            let told_at = told_at.filter(|_| !is_waiting && !self.hub.is_listening());
+            let told_in = told_at.map(|at| at.since(now()));
             let absent_in = self.optional.poll_timeout(self.scene.world()).map(|at| at.since(now()));
             let wake = tokio::select! {
                 biased;
@@ -175,7 +174,7 @@ impl Host {
                 _ = key_ticks.tick() => Wake::KeyFile,
                 // The end of listening is a moment, not an event.
                 () = sleep(period), if self.hub.is_listening() => Wake::Look,
-                () = sleep(objects_in.unwrap_or_default()), if objects_in.is_some() => Wake::Look,
+                () = sleep(told_in.unwrap_or_default()), if told_in.is_some() => Wake::Look,
                 () = sleep(absent_in.unwrap_or_default()), if absent_in.is_some() => Wake::Look,
             };
             match wake {
@@ -331,7 +330,9 @@ impl Host {
         if settled.own_node == OwnNode::Changed || matches!(settled.decide, Decide::All) {
             self.labels.tell(self.scene.own_node());
         }
-        self.order = None;
+        if let Some(clerk) = &mut self.clerk {
+            clerk.handle_settled(now(), &settled);
+        }
         let Some(snapshot) = self.scene.snapshot().cloned() else { return Ok(()) };
         self.is_ready.store(true, Ordering::Release);
         match &settled.decide {
@@ -459,28 +460,20 @@ impl Host {
         for moved in self.board.take_moved(addresses) {
             event_log::tell_moved(&moved, snapshot, &self.start.judging.node);
             self.measures.handle_moved(&moved);
-            clerk.tell_moved(world, &moved);
+            clerk.tell_moved(now(), world, &moved);
         }
+        clerk.hear(now(), || self.hub.members().into_iter().map(|member| member.name).collect());
         if self.hub.is_listening() {
             return;
         }
         clerk.judge_rest(&self.board, Heard::Enough);
+        let own = &self.start.judging.node;
         if self.objects_due.poll(now()) {
-            let own = &self.start.judging.node;
             let is_first = self.hub.members().iter().all(|member| member.name >= *own);
             let voice = if is_first { Voice::All } else { Voice::Own };
             clerk.tell_objects(remarks::of_objects(&self.scene, voice));
         }
-        if clerk.has_untold_failures() {
-            let members: BTreeSet<NodeName> = self.hub.members().into_iter().map(|member| member.name).collect();
-            let own = &self.start.judging.node;
-            let order = match self.order.take() {
-                Some((known, order)) if known == members => order,
-                _ => scene::among(snapshot, &members, own),
-            };
-            clerk.tell_failures(world, |service| first_owner(&order, service).is_some_and(|(first, _)| first == *own));
-            self.order = Some((members, order));
-        }
+        clerk.tell_failures(now(), world, snapshot, own);
     }
 }
 
