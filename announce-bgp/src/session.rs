@@ -6,11 +6,11 @@
 //! behind more than that.
 
 mod counts;
+mod ending;
 mod negotiation;
 mod received;
 mod steps;
 
-use core::fmt;
 use core::time::Duration;
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr};
@@ -25,6 +25,7 @@ use lbcore::service::NodeName;
 use lbcore::time::Timestamp;
 
 pub use self::counts::{MessageCounts, SessionCounts};
+pub use self::ending::{Ending, StopReason};
 pub use self::negotiation::{LocalEnd, Nearness, Negotiated};
 use self::negotiation::{Offer, our_open};
 use crate::config::{EngineDefaults, NotStarted, not_started, router_id_of_name};
@@ -33,7 +34,6 @@ use crate::rib_out::{RibOut, Touched};
 use crate::timers::{Backoff, Timer, TimerTable};
 use crate::wire::MessageKind;
 use crate::wire::error::DecodeError;
-use crate::wire::iana::{cease, error};
 use crate::wire::notification::Notification;
 use crate::wire::open::Open;
 
@@ -83,27 +83,6 @@ impl SessionConfig {
 
     fn timers(&self) -> PeerTimers {
         self.peer.timers.unwrap_or_else(|| self.defaults.timers())
-    }
-}
-
-/// Why a session is stopped for good.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StopReason {
-    /// The speaker stops: CEASE 6/2.
-    Shutdown,
-    /// The peer was taken out of the configuration: 6/3.
-    DeConfigured,
-    /// The peer's configuration changed; another session follows: 6/6.
-    Changed,
-}
-
-impl StopReason {
-    fn notification(self) -> Notification {
-        match self {
-            Self::Shutdown => Notification::shutdown("speaker stops"),
-            Self::DeConfigured => Notification::new(error::CEASE, cease::PEER_DE_CONFIGURED),
-            Self::Changed => Notification::new(error::CEASE, cease::OTHER_CONFIGURATION_CHANGE),
-        }
     }
 }
 
@@ -160,40 +139,6 @@ pub enum Event {
     TreatedAsWithdraw(&'static str),
     /// The session has been stopped for good.
     Stopped,
-}
-
-/// Why a session or an attempt ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Ending {
-    /// The peer said so.
-    Received(Notification),
-    /// We said so, for this reason.
-    Sent {
-        /// What was sent.
-        notification: Notification,
-        /// In words.
-        reason: String,
-    },
-    /// Dialling failed or the connection broke, in the system's words.
-    Lost(Arc<str>),
-    /// Nobody answered within the time of an attempt.
-    NoAnswer,
-    /// It was stopped.
-    Stopped,
-}
-
-impl fmt::Display for Ending {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Received(notification) => write!(f, "the peer sent NOTIFICATION {notification}"),
-            Self::Sent { notification, reason } if reason.is_empty() => write!(f, "sent NOTIFICATION {notification}"),
-            Self::Sent { notification, reason } => write!(f, "sent NOTIFICATION {notification}: {reason}"),
-            Self::Lost(words) => f.write_str(words),
-            Self::NoAnswer => write!(f, "nobody answered within {} s", ATTEMPT.as_secs()),
-            Self::Stopped => f.write_str("stopped"),
-        }
-    }
 }
 
 /// What is known at each stage of a connection.
