@@ -1,11 +1,13 @@
 //! The shell: [`BgpAnnouncer`] with a task for each peer.
 //!
 //! - `socket`, `tcp_md5`: what the operating system is asked for; all `unsafe` is there.
+//! - `addresses`: what the kernel tells of the addresses of links and of ways to peers.
 //! - `connection`: one TCP connection: dialled, written to without blocking, closed with care.
 //! - `driver`: the task of one peer.
 //! - `status`: which announcements changed.
 //! - `view`: what is told of sessions.
 
+mod addresses;
 mod connection;
 mod driver;
 mod socket;

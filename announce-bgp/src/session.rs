@@ -7,6 +7,7 @@
 
 mod counts;
 mod ending;
+mod local_end;
 mod negotiation;
 mod received;
 mod steps;
@@ -26,7 +27,8 @@ use lbcore::time::Timestamp;
 
 pub use self::counts::{MessageCounts, SessionCounts};
 pub use self::ending::{Ending, StopReason};
-pub use self::negotiation::{LocalEnd, Nearness, Negotiated};
+pub use self::local_end::{Ends, LinkAddress, LocalEnd, Nearness, Standing, Way};
+pub use self::negotiation::Negotiated;
 use self::negotiation::{Offer, our_open};
 use crate::config::{EngineDefaults, NotStarted, not_started, router_id_of_name};
 use crate::fsm::{self, State};

@@ -14,6 +14,8 @@
 mod bird;
 #[path = "routers/interop.rs"]
 mod interop;
+#[path = "routers/next_hops.rs"]
+mod next_hops;
 #[path = "routers/silent.rs"]
 mod silent;
 #[path = "routers/speaker.rs"]
@@ -34,7 +36,7 @@ fn main() -> ExitCode {
     if let Err(status) = lab::privilege::enter_for_tests("announce-bgp routers") {
         return status;
     }
-    let scenarios = [bird::TRIALS, interop::TRIALS, silent::TRIALS];
+    let scenarios = [bird::TRIALS, interop::TRIALS, next_hops::TRIALS, silent::TRIALS];
     let trials = scenarios.into_iter().flatten().map(|(name, check)| {
         let check = *check;
         Trial::test(*name, move || check().map_err(|error| Failed::from(error.to_string())))

@@ -10,8 +10,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use tracing::warn;
 
-use super::socket::{DialPlan, local_end};
+use super::addresses::local_end;
+use super::socket::DialPlan;
 use crate::session::LocalEnd;
 
 /// How long the last octets of a connection may take to go out, and then its end to be seen.
@@ -120,7 +122,11 @@ impl Connection {
         match ends {
             Ok((local, remote)) => {
                 self.stage = Stage::Open(stream);
-                Happened::Connected(local_end(local.ip(), remote.ip()))
+                let end = local_end(local.ip(), remote.ip()).unwrap_or_else(|error| {
+                    warn!(%error, "addresses of links could not be read: routes of the other family have no next hop");
+                    LocalEnd::of(local.ip().to_canonical())
+                });
+                Happened::Connected(end)
             }
             Err(error) => {
                 self.stage = Stage::None;

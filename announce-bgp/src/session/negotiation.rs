@@ -1,85 +1,19 @@
-//! What both OPENs come to, and the addresses that routes of a session lead to.
+//! What both OPENs come to.
 
 use core::time::Duration;
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::Ipv4Addr;
 
 use lbcore::family::IpFamily;
 use lbcore::peer::{Peer, RemoteAs, SessionKind};
 
 use super::SessionConfig;
+use super::local_end::LocalEnd;
 use crate::rib_out::Encoding;
 use crate::wire::attribute::AsWidth;
 use crate::wire::capability::Capability;
 use crate::wire::error::OpenError;
 use crate::wire::open::Open;
-use crate::wire::update::compose::NextHop;
-
-/// Whether the peer's address lies in a network of the link that the connection leaves by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Nearness {
-    /// It does.
-    OnLink,
-    /// A router stands between, or nothing is known.
-    Routed,
-}
-
-/// Our end of a connection, as the shell found it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LocalEnd {
-    /// Our address.
-    pub local: IpAddr,
-    /// An IPv4 address of the link that owns it.
-    pub link_v4: Option<Ipv4Addr>,
-    /// A global IPv6 address of that link.
-    pub link_v6: Option<Ipv6Addr>,
-    /// The link-local IPv6 address of that link.
-    pub link_local: Option<Ipv6Addr>,
-    /// Where the peer is.
-    pub nearness: Nearness,
-}
-
-impl LocalEnd {
-    /// An end of which nothing but its address is known.
-    pub const fn of(local: IpAddr) -> Self {
-        Self { local, link_v4: None, link_v6: None, link_local: None, nearness: Nearness::Routed }
-    }
-
-    /// Our BGP identifier ([WIRE-8]).
-    pub(super) fn router_id(&self, config: &SessionConfig) -> Ipv4Addr {
-        let of_session = match self.local {
-            IpAddr::V4(local) => Some(local),
-            IpAddr::V6(_) => self.link_v4,
-        };
-        config.peer.router_id.or(of_session).unwrap_or(config.router_id_of_node)
-    }
-
-    /// Where IPv4 routes lead ([WIRE-50], [WIRE-51]).
-    fn next_hop_v4(&self, router_id: Ipv4Addr) -> Ipv4Addr {
-        match self.local {
-            IpAddr::V4(local) => local,
-            IpAddr::V6(_) => self.link_v4.unwrap_or(router_id),
-        }
-    }
-
-    /// Where IPv6 routes lead ([WIRE-50] to [WIRE-52]); `None` where the link has no IPv6 address.
-    fn next_hop_v6(&self) -> Option<NextHop> {
-        match self.local {
-            IpAddr::V6(local) if local.is_unicast_link_local() => {
-                Some(NextHop::V6 { first: self.link_v6.unwrap_or(local), link_local: Some(local) })
-            }
-            IpAddr::V6(local) => {
-                let link_local = self.link_local.filter(|_| self.nearness == Nearness::OnLink);
-                Some(NextHop::V6 { first: local, link_local })
-            }
-            IpAddr::V4(_) => match (self.link_v6, self.link_local) {
-                (Some(first), _) => Some(NextHop::V6 { first, link_local: None }),
-                (None, Some(local)) => Some(NextHop::V6 { first: local, link_local: Some(local) }),
-                (None, None) => None,
-            },
-        }
-    }
-}
 
 /// What both sides have agreed on.
 #[derive(Clone, Debug, PartialEq, Eq)]
