@@ -90,7 +90,10 @@ pub(super) fn negotiate(
     }
     let both_have = ours.four_octet_as().is_some() && theirs.four_octet_as().is_some();
     let as_width = if both_have { AsWidth::Four } else { AsWidth::Two };
-    let families: BTreeSet<IpFamily> = ours.families().intersection(&theirs.families()).copied().collect();
+    // A plain OPEN says IPv4 by saying nothing, also where the configuration carries IPv6 alone ([FRR-3]).
+    let (offered, theirs_too) = (ours.families(), theirs.families());
+    let is_carried = |family: &IpFamily| theirs_too.contains(family) && config.peer.families.carries(*family);
+    let families: BTreeSet<IpFamily> = offered.into_iter().filter(is_carried).collect();
     let hold = Duration::from_secs(u64::from(ours.hold_time.min(theirs.hold_time)));
     let encoding = Encoding {
         kind,

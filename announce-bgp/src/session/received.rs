@@ -132,10 +132,13 @@ impl Session {
             (error::OPEN, 1) => fsm::Event::NotifMsgVerErr,
             _ => fsm::Event::NotifMsg,
         };
+        let is_refusal = (notification.code, notification.subcode) == (error::OPEN, 4);
+        let is_of_open = matches!(self.state, State::OpenSent | State::OpenConfirm);
+        let offered = self.offer;
+        self.step(event, Ending::Received(notification).into());
         // [WIRE-24]: the peer knows no optional parameters, so the next attempt has none.
-        if (notification.code, notification.subcode) == (error::OPEN, 4) {
+        if is_refusal && is_of_open && offered == Offer::Full {
             self.offer = Offer::Plain;
         }
-        self.step(event, Ending::Received(notification).into());
     }
 }

@@ -110,8 +110,10 @@ impl Session {
     }
 
     fn drop_connection(&mut self) {
-        if self.up_since.take().is_some() {
-            // Perhaps the peer has learnt something meanwhile.
+        self.up_since = None;
+        if !matches!(self.stage, Stage::Down) {
+            // RFC 5492 section 3 has the plain OPEN for the one attempt after the refusal. The refusal may have passed, and an AS number
+            // of four octets cannot be told in a plain one.
             self.offer = Offer::Full;
         }
         self.timers.stop_all();

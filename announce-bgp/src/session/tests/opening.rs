@@ -173,6 +173,42 @@ fn a_peer_that_knows_no_capabilities_gets_none_the_next_time() {
     assert_eq!(Open::decode(&rig.sent()[0].1).unwrap().capabilities.len(), 3);
 }
 
+// [WIRE-24], RFC 5492 section 3: an AS of four octets cannot be told without capabilities, so a refusal must not stay for ever.
+#[test]
+fn after_a_plain_attempt_that_fails_everything_is_offered_again() {
+    let mut rig = Rig::new(Peer { my_asn: Asn::new(4_200_000_001).unwrap(), ..peer("a") });
+    let mut offered = Vec::new();
+    for answer in [(2, 4), (2, 2), (2, 4), (2, 4), (6, 5)] {
+        rig.outputs.clear();
+        rig.connect();
+        offered.push(Open::decode(&rig.sent()[0].1).unwrap().capabilities.len());
+        rig.send(&Notification::new(answer.0, answer.1).encode());
+        rig.outputs.clear();
+        rig.pass(secs(2));
+        // Dialling in vain is no attempt with an offer.
+        rig.input(Input::Lost("refused".into()));
+        rig.pass(secs(2));
+    }
+    assert_eq!(offered, [3, 0, 3, 0, 3]);
+}
+
+// [FRR-3], [WIRE-22]
+#[test]
+fn without_capabilities_no_family_is_carried_that_is_not_configured() {
+    let mut rig = Rig::new(Peer { families: SessionFamilies::Only(IpFamily::V6), ..peer("a") });
+    rig.input(Input::Replace(routes(1)));
+    rig.connect();
+    rig.send(&Notification::new(2, 4).encode());
+    rig.pass(secs(1));
+    rig.outputs.clear();
+    rig.connect();
+    rig.send(&Open { capabilities: vec![], ..their_open(THEIRS, 90, &[]) }.encode().unwrap());
+    rig.send(&keepalive());
+    rig.written();
+    assert_eq!(rig.session.negotiated().unwrap().families, BTreeSet::new());
+    assert!(!rig.kinds().contains(&MessageKind::Update), "{:?}", rig.kinds());
+}
+
 // [FRR-3], RFC 5492 section 3
 #[test]
 fn only_families_that_both_offer_are_carried() {
