@@ -167,7 +167,8 @@ impl RibOut {
         had
     }
 
-    /// The peer asks for all routes of a family again (RFC 2918). Asking again before they are sent changes nothing.
+    /// The peer asks for all routes of a family again (RFC 2918). Asking again before they are sent changes nothing, and costs a walk over
+    /// all routes each time.
     pub fn refresh(&mut self, family: IpFamily) {
         match family {
             IpFamily::V4 => self.v4.refresh(),

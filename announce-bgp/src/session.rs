@@ -13,7 +13,7 @@ mod received;
 mod steps;
 
 use core::time::Duration;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
@@ -201,6 +201,8 @@ pub struct Session {
     stopping: Option<StopReason>,
     /// The family of the ROUTE-REFRESH at hand.
     asked: Option<IpFamily>,
+    /// Families that are to be sent again. An answer costs a walk over all routes, and thousands of requests fit one read.
+    to_refresh: BTreeSet<IpFamily>,
     last_ending: Option<Ending>,
     /// The last one that was told to or by the peer.
     last_notification: Option<Ending>,
@@ -227,6 +229,7 @@ impl Session {
             counts: SessionCounts::default(),
             stopping: None,
             asked: None,
+            to_refresh: BTreeSet::new(),
             last_ending: None,
             last_notification: None,
             up_since: None,
@@ -342,6 +345,10 @@ impl Session {
         while self.outputs.is_empty() && self.state == State::Established && self.pipe == Pipe::Clear {
             if self.rib.is_pending() {
                 self.send_routes();
+            } else if let Some(family) = self.to_refresh.pop_first() {
+                // Only now, so that a peer that asks without end costs a walk for each time that it has taken everything.
+                self.rib.refresh(family);
+                self.counts.refreshes_answered += 1;
             } else if self.stopping.is_some() {
                 self.end();
             } else {

@@ -42,6 +42,8 @@ pub struct SessionCounts {
     pub sent: MessageCounts,
     /// Messages received.
     pub received: MessageCounts,
+    /// Times that all routes of a family were sent again for a ROUTE-REFRESH; requests that come before an answer begins share it.
+    pub refreshes_answered: u64,
     /// Times the session was established.
     pub established: u64,
     /// Attempts to connect.

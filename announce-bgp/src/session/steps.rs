@@ -55,11 +55,7 @@ impl Session {
                 self.outputs.push_back(Output::Dial);
             }
             Action::Drop => self.drop_connection(),
-            Action::Refresh => {
-                if let Some(family) = self.asked.take() {
-                    self.rib.refresh(family);
-                }
-            }
+            Action::Refresh => self.to_refresh.extend(self.asked.take()),
             Action::SendCause | Action::SendStateError => {}
             Action::SendKeepAlive => {
                 let message = write_message(MessageKind::KeepAlive, &[]).unwrap_or_default();
@@ -118,6 +114,7 @@ impl Session {
         }
         self.timers.stop_all();
         self.stage = Stage::Down;
+        self.to_refresh.clear();
         self.buffer.clear();
         self.pipe = Pipe::Clear;
         self.outputs.push_back(Output::Disconnect);

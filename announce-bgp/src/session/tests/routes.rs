@@ -69,6 +69,35 @@ fn a_refresh_is_answered_for_families_of_the_session() {
     assert_eq!(rig.notification(), Some((7, 1, data)));
 }
 
+// [WIRE-23]: what a message costs must not grow with the routes.
+#[test]
+fn many_requests_are_answered_once() {
+    let mut rig = Rig::established(peer("a"));
+    rig.input(Input::Replace(routes(1_000)));
+    // Before the routes are handed over, and after.
+    rig.send(&RouteRefresh::request(IpFamily::V4).repeat(1_000));
+    assert_eq!(rig.session.counts().refreshes_answered, 0);
+    rig.written();
+    assert_eq!((updates(&rig), rig.session.counts().refreshes_answered), (2 + 2, 1));
+    rig.send(&RouteRefresh::request(IpFamily::V4).repeat(2_849));
+    rig.send(&RouteRefresh::request(IpFamily::V4).repeat(2_849));
+    rig.written();
+    // The first begins an answer at once; what comes while it is under way shares the next.
+    assert_eq!((updates(&rig), rig.session.counts().refreshes_answered), (4 + 4, 3));
+    assert_eq!(rig.session.counts().received.route_refreshes, 1_000 + 2 * 2_849);
+    // Nothing is owed to the next session.
+    rig.send(&RouteRefresh::request(IpFamily::V4));
+    rig.send(&RouteRefresh::request(IpFamily::V4));
+    rig.input(Input::Lost("gone".into()));
+    rig.pass(secs(1));
+    rig.outputs.clear();
+    rig.connect();
+    rig.send(&open(THEIRS, 90, &[IpFamily::V4]));
+    rig.send(&keepalive());
+    rig.written();
+    assert_eq!(updates(&rig), 2 + 1);
+}
+
 // [WIRE-43]
 #[test]
 fn a_change_goes_out_at_once_and_is_told_when_it_is_handed_over() {
