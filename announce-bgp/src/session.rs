@@ -33,13 +33,13 @@ use self::negotiation::{Offer, our_open};
 use crate::config::{EngineDefaults, NotStarted, not_started, router_id_of_name};
 use crate::fsm::{self, State};
 use crate::rib_out::{RibOut, Touched};
-use crate::timers::{Backoff, Timer, TimerTable};
+use crate::timers::{Backoff, LONGEST_WAIT, Timer, TimerTable};
 use crate::wire::MessageKind;
 use crate::wire::error::DecodeError;
 use crate::wire::notification::Notification;
 use crate::wire::open::Open;
 
-/// How long dialling, and then the wait for the peer's OPEN, may take ([BGP-1]).
+/// How long dialling (without `connectTime`), and then the wait for the peer's OPEN, may take ([BGP-1]).
 const ATTEMPT: Duration = Duration::from_secs(10);
 /// How long a session must last so that the next attempt after it comes at once ([BGP-5]).
 const STABLE: Duration = Duration::from_secs(10);
@@ -307,7 +307,7 @@ impl Session {
             }
             Input::Replace(routes) if self.stopping.is_none() => self.rib.replace(routes.into_iter()),
             Input::Replace(_) => {}
-            Input::ConnectTime(time) => self.connect_time = time,
+            Input::ConnectTime(time) => self.set_connect_time(time),
         }
         self.check_invariants();
     }
@@ -317,7 +317,9 @@ impl Session {
         self.now = self.now.max(now);
         while let Some(timer) = self.timers.expire(self.now) {
             let (event, cause) = match timer {
-                Timer::ConnectRetry => (fsm::Event::ConnectRetryTimerExpires, Cause::from(Ending::NoAnswer)),
+                Timer::ConnectRetry => {
+                    (fsm::Event::ConnectRetryTimerExpires, Cause::from(Ending::NoAnswer(self.attempt_time())))
+                }
                 Timer::Hold => {
                     let reason = "nothing was heard for the hold time".to_owned();
                     let notification = Some(Notification::hold_timer_expired());
@@ -381,6 +383,20 @@ impl Session {
     /// The next deadline with its name; it may change with every call of the others.
     pub fn poll_timeout(&self) -> Option<(Timestamp, Timer)> {
         self.timers.next()
+    }
+
+    /// How long dialling may take: from one attempt to the next pass `connectTime`, whether somebody refuses or nobody answers ([PEER-20]).
+    fn attempt_time(&self) -> Duration {
+        self.connect_time.unwrap_or(ATTEMPT)
+    }
+
+    /// A shorter time also shortens the wait that is under way, which may be one of 18 hours.
+    fn set_connect_time(&mut self, time: Option<Duration>) {
+        self.connect_time = time;
+        let until_next = time.unwrap_or(LONGEST_WAIT);
+        self.timers.shorten(Timer::IdleHold, self.now + until_next);
+        let wait = if self.state == State::Connect { self.attempt_time() } else { until_next };
+        self.timers.shorten(Timer::ConnectRetry, self.now + wait);
     }
 
     fn stop(&mut self, reason: StopReason) {

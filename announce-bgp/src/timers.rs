@@ -43,6 +43,13 @@ impl TimerTable {
         }
     }
 
+    /// Sets a timer that runs to a deadline that comes sooner; one that does not run stays so.
+    pub fn shorten(&mut self, timer: Timer, at: Timestamp) {
+        if let Some(place) = self.place(timer) {
+            *place = place.map(|before| before.min(at));
+        }
+    }
+
     /// Stops a timer; one that does not run is no error.
     pub fn stop(&mut self, timer: Timer) {
         if let Some(place) = self.place(timer) {
@@ -92,7 +99,7 @@ pub struct Backoff {
 /// The wait after the second failure.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 /// The longest wait.
-const LONGEST_WAIT: Duration = Duration::from_secs(1);
+pub const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 impl Backoff {
     /// The wait before the next attempt; each call makes the following one longer. `fixed` is `connectTime` ([PEER-20]), which takes the

@@ -1,9 +1,9 @@
 //! How sessions end: why one is stopped, and why one or an attempt came to nothing.
 
 use core::fmt;
+use core::time::Duration;
 use std::sync::Arc;
 
-use super::ATTEMPT;
 use crate::wire::iana::{cease, error};
 use crate::wire::notification::Notification;
 
@@ -44,7 +44,7 @@ pub enum Ending {
     /// Dialling failed or the connection broke, in the system's words.
     Lost(Arc<str>),
     /// Nobody answered within the time of an attempt.
-    NoAnswer,
+    NoAnswer(Duration),
     /// It was stopped.
     Stopped,
 }
@@ -56,7 +56,7 @@ impl fmt::Display for Ending {
             Self::Sent { notification, reason } if reason.is_empty() => write!(f, "sent NOTIFICATION {notification}"),
             Self::Sent { notification, reason } => write!(f, "sent NOTIFICATION {notification}: {reason}"),
             Self::Lost(words) => f.write_str(words),
-            Self::NoAnswer => write!(f, "nobody answered within {} s", ATTEMPT.as_secs()),
+            Self::NoAnswer(within) => write!(f, "nobody answered within {} s", within.as_secs()),
             Self::Stopped => f.write_str("stopped"),
         }
     }

@@ -69,7 +69,7 @@ impl Session {
                 self.send(MessageKind::Open, message.unwrap_or_default());
             }
             Action::StartRoutes => self.start_routes(),
-            Action::StartConnectRetry => self.timers.set(Timer::ConnectRetry, self.now + ATTEMPT),
+            Action::StartConnectRetry => self.timers.set(Timer::ConnectRetry, self.now + self.attempt_time()),
             Action::StartReconnect => self.wait_for_attempt(Timer::ConnectRetry),
             Action::StartIdleHold => self.wait_for_attempt(Timer::IdleHold),
             Action::StartOpenHold => self.timers.set(Timer::Hold, self.now + ATTEMPT),

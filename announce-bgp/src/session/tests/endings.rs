@@ -34,7 +34,7 @@ fn what_the_peer_says_keeps_the_session() {
 fn nobody_is_waited_for_longer_than_an_attempt() {
     let mut rig = Rig::new(peer("a"));
     rig.pass(Duration::from_millis(10_500));
-    assert_eq!((rig.count(&Output::Dial), rig.ending()), (2, Some(&Ending::NoAnswer)));
+    assert_eq!((rig.count(&Output::Dial), rig.ending()), (2, Some(&Ending::NoAnswer(secs(10)))));
     rig.connect();
     rig.pass(Duration::from_millis(9_900));
     assert_eq!(rig.session.state(), State::OpenSent);
@@ -134,6 +134,53 @@ fn the_connect_time_sets_the_wait() {
     rig.input(Input::ConnectTime(Some(secs(7))));
     rig.input(Input::Lost("refused".into()));
     assert_eq!(rig.session.poll_timeout().map(|(at, _)| at.since(rig.now)), Some(secs(7)));
+}
+
+// [PEER-20], RFC 4271 section 8.2.2 (ConnectRetryTime): a peer that is silent is dialled no more often, and no less, than one that refuses.
+#[test]
+fn the_connect_time_sets_the_wait_for_an_answer() {
+    for time in [3, 120] {
+        let mut rig = Rig::new(Peer { connect_time: Some(secs(time)), ..peer("a") });
+        rig.pass(secs(10 * time));
+        assert_eq!(rig.count(&Output::Dial), 11, "every {time} s");
+        assert_eq!(rig.ending().unwrap().to_string(), format!("nobody answered within {time} s"));
+    }
+}
+
+// [PEER-20]: who shortens a wait does not wait for the end of the long one.
+#[test]
+fn another_connect_time_holds_for_the_wait_under_way() {
+    let deadline = |rig: &Rig| rig.session.poll_timeout().map(|(at, _)| at.since(rig.now));
+    let long = Peer { connect_time: Some(secs(65_535)), ..peer("a") };
+    let waits: [fn(&mut Rig); 3] = [
+        |rig| rig.input(Input::Lost("refused".into())),
+        |_| {},
+        |rig| {
+            rig.connect();
+            rig.input(Input::Lost("gone".into()));
+            assert_eq!(rig.session.state(), State::Active);
+        },
+    ];
+    for wait in waits {
+        let mut rig = Rig::new(long.clone());
+        wait(&mut rig);
+        assert_eq!(deadline(&rig), Some(secs(65_535)));
+        rig.input(Input::ConnectTime(Some(secs(65_000))));
+        rig.pass(secs(1_000));
+        // The same again, as with every change of another peer, does not begin the wait anew.
+        rig.input(Input::ConnectTime(Some(secs(65_000))));
+        assert_eq!(deadline(&rig), Some(secs(64_000)));
+        rig.input(Input::ConnectTime(Some(secs(5))));
+        assert_eq!(deadline(&rig), Some(secs(5)));
+        rig.input(Input::ConnectTime(None));
+        assert!(deadline(&rig) <= Some(secs(5)));
+        // Nothing is waited for that was not before.
+        rig.pass(secs(2));
+        rig.establish();
+        let before = rig.session.poll_timeout();
+        rig.input(Input::ConnectTime(Some(secs(1))));
+        assert_eq!(rig.session.poll_timeout(), before);
+    }
 }
 
 // [WIRE-2], RFC 4486, RFC 9003
