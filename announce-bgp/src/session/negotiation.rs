@@ -126,12 +126,15 @@ fn is_expected(peer: &Peer, asn: u32) -> bool {
     }
 }
 
-/// The configured time, but at most a third of the hold time ([WIRE-7]) and not more than once a second (RFC 4271 section 4.4).
+/// KEEPALIVEs must not be sent more often (RFC 4271 section 4.4).
+pub(super) const LEAST_KEEPALIVE: Duration = Duration::from_secs(1);
+
+/// The configured time, but at most a third of the hold time ([WIRE-7]) and not less than a second.
 fn keepalive(configured: Duration, hold: Duration) -> Option<Duration> {
     if hold.is_zero() {
         return None;
     }
     let third = hold / 3;
     let wait = if configured.is_zero() { third } else { configured.min(third) };
-    Some(wait.max(Duration::from_secs(1)))
+    Some(wait.max(LEAST_KEEPALIVE))
 }

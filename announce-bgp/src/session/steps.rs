@@ -1,6 +1,6 @@
 //! Transitions of the table, carried out.
 
-use super::negotiation::Offer;
+use super::negotiation::{LEAST_KEEPALIVE, Offer};
 use super::{ATTEMPT, Cause, Ending, Event, Output, Pipe, STABLE, Session, Stage};
 use crate::fsm::{self, Action, State, transition};
 use crate::rib_out::Touched;
@@ -79,7 +79,7 @@ impl Session {
             },
             Action::StartKeepAlive => match self.negotiated().and_then(|negotiated| negotiated.keepalive) {
                 Some(wait) => {
-                    let wait = jittered(wait, &mut self.rng);
+                    let wait = jittered(wait, &mut self.rng).max(LEAST_KEEPALIVE);
                     self.timers.set(Timer::KeepAlive, self.now + wait);
                 }
                 None => self.timers.stop(Timer::KeepAlive),

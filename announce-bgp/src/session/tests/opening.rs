@@ -143,6 +143,27 @@ fn the_hold_time_is_the_smaller_one_and_zero_stops_the_timers() {
     assert_eq!(rig.session.state(), State::Established);
 }
 
+// RFC 4271 section 4.4: jitter takes no KEEPALIVE below a second.
+#[test]
+fn keepalives_come_at_most_once_a_second() {
+    let mut rig = Rig::new(Peer { timers: Some(PeerTimers { hold: secs(3), keepalive: secs(1) }), ..peer("a") });
+    rig.connect();
+    rig.send(&open(THEIRS, 3, &[IpFamily::V4]));
+    rig.send(&keepalive());
+    rig.written();
+    let mut last = None;
+    for _ in 0..100 {
+        let (at, timer) = rig.session.poll_timeout().unwrap();
+        rig.pass(at.since(rig.now));
+        if timer == Timer::KeepAlive {
+            let gap = last.replace(rig.now).map(|last| rig.now.since(last));
+            assert!(gap.is_none_or(|gap| gap >= secs(1)), "{gap:?}");
+        }
+        rig.send(&keepalive());
+    }
+    assert!(last.is_some() && rig.session.state() == State::Established);
+}
+
 // [WIRE-24], RFC 5492 section 3
 #[test]
 fn a_peer_that_knows_no_capabilities_gets_none_the_next_time() {
