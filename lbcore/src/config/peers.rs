@@ -177,7 +177,15 @@ fn read_endpoint(spec: &RawPeer, report: &mut Report<'_>) -> Option<PeerEndpoint
                 let message = format!("{address:?} is not an address");
                 report.error(category, "spec.peerAddress", message, "write an IPv4 or IPv6 address");
             }
-            parsed.ok().map(|parsed| PeerEndpoint::Address(parsed.to_canonical()))
+            let parsed = parsed.ok()?;
+            if matches!(parsed, IpAddr::V6(address) if address.is_unicast_link_local()) {
+                // Every link has one such network, so the address alone leads nowhere: each attempt would fail with "invalid argument".
+                let message = format!("{address} is an address of one link alone, and does not say of which");
+                let fix = "write a global address of the router, or in place of peerAddress the node's link to it as interface";
+                report.error(category, "spec.peerAddress", message, fix);
+                return None;
+            }
+            Some(PeerEndpoint::Address(parsed.to_canonical()))
         }
     }
 }

@@ -84,6 +84,14 @@ fn read_peer(spec: RawPeer) -> Arc<Peer> {
     Arc::clone(&build(&with_peer(spec)).config.unwrap().peers()["tor"])
 }
 
+// [PEER-14]: an address that is good on any link says nothing of which.
+#[test]
+fn a_link_local_peer_is_told_to_name_its_link() {
+    let outcome = build(&with_peer(RawPeer { peer_address: Some("fe80::1".to_owned()), ..good_peer() }));
+    assert_eq!(outcome.problems[0].message, "fe80::1 is an address of one link alone, and does not say of which");
+    assert!(outcome.problems[0].fix.contains("interface"), "{}", outcome.problems[0].fix);
+}
+
 // [CFG-6]
 #[test]
 fn every_problem_is_reported_with_object_and_field() {
@@ -375,7 +383,7 @@ fn an_alias_is_defined_once_over_all_objects() {
 // [CFG-20], [VEC-PEER]
 #[test]
 fn impossible_peers_are_refused_by_category() {
-    let cases: [(RawPeer, &str); 13] = [
+    let cases: [(RawPeer, &str); 14] = [
         (RawPeer { my_asn: None, ..good_peer() }, "invalid-asn"),
         (RawPeer { my_asn: Some(1 << 32), ..good_peer() }, "schema"),
         (RawPeer { peer_asn: None, ..good_peer() }, "invalid-asn"),
@@ -385,6 +393,7 @@ fn impossible_peers_are_refused_by_category() {
         (RawPeer { peer_asn: Some(64512), ebgp_multi_hop: Some(true), ..good_peer() }, "multihop-ibgp"),
         (RawPeer { interface: Some("eth0".to_owned()), ..good_peer() }, "invalid-peer-address"),
         (RawPeer { peer_address: Some("1.2.3".to_owned()), ..good_peer() }, "invalid-peer-address"),
+        (RawPeer { peer_address: Some("fe80::1".to_owned()), ..good_peer() }, "invalid-peer-address"),
         (RawPeer { source_address: Some("x".to_owned()), ..good_peer() }, "invalid-source-address"),
         (RawPeer { router_id: Some("2001:db8::1".to_owned()), ..good_peer() }, "invalid-router-id"),
         (RawPeer { peer_port: Some(16385), ..good_peer() }, "schema"),
