@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use lbcore::family::IpFamily;
 use lbcore::link::{LinkIndex, MacAddr};
-use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
+use netlink_packet_core::{NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage, AddressScope};
 use netlink_packet_route::link::{LinkAttribute, LinkLayerType, LinkMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
@@ -125,6 +125,14 @@ pub struct UsableLink<A> {
     pub address: Option<A>,
 }
 
+/// Whether a dump is of one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whole {
+    Yes,
+    /// What the kernel read from changed meanwhile (`NLM_F_DUMP_INTR`): it may have skipped something that is there.
+    No,
+}
+
 /// How far the dump is.
 #[derive(Debug, PartialEq, Eq)]
 enum Dump<A> {
@@ -217,7 +225,9 @@ pub(super) struct LinkWatch<A> {
     dump: Dump<A>,
     /// Of the dump that is going on; answers to an earlier one are passed over.
     sequence: u32,
-    /// Messages were lost while a dump was going on: another has to follow it.
+    /// Of the part of the dump that is going on.
+    whole: Whole,
+    /// Messages were lost while a dump was going on, or it was not whole: another has to follow it.
     must_repeat: bool,
 }
 
@@ -236,6 +246,7 @@ impl<A: LinkAddress> LinkWatch<A> {
             table: Table::new(exclusion),
             dump: Dump::Complete,
             sequence: 0,
+            whole: Whole::Yes,
             must_repeat: false,
         };
         watch.begin_dump()?;
@@ -305,6 +316,7 @@ impl<A: LinkAddress> LinkWatch<A> {
 
     fn request(&mut self, message: RouteNetlinkMessage) -> io::Result<()> {
         self.sequence = self.sequence.wrapping_add(1);
+        self.whole = Whole::Yes;
         let mut header = NetlinkHeader::default();
         header.flags = NLM_F_REQUEST | NLM_F_DUMP;
         header.sequence_number = self.sequence;
@@ -331,6 +343,10 @@ impl<A: LinkAddress> LinkWatch<A> {
 
     fn handle_message(&mut self, message: NetlinkMessage<RouteNetlinkMessage>) -> io::Result<()> {
         let is_of_dump = message.header.sequence_number == self.sequence;
+        if is_of_dump && message.header.flags & NLM_F_DUMP_INTR != 0 {
+            self.whole = Whole::No;
+            self.must_repeat = true;
+        }
         #[expect(clippy::wildcard_enum_match_arm, reason = "no other payload has a meaning here")]
         match message.payload {
             NetlinkPayload::InnerMessage(inner) => {
@@ -343,11 +359,13 @@ impl<A: LinkAddress> LinkWatch<A> {
         }
     }
 
+    /// What was not seen is gone, unless the dump was not whole: then the next one says so.
     fn end_of_dump(&mut self) -> io::Result<()> {
+        let whole = self.whole;
         match core::mem::replace(&mut self.dump, Dump::Complete) {
             Dump::Links { seen } => {
-                let gone: Vec<LinkIndex> =
-                    self.table.links.keys().filter(|index| !seen.contains(index)).copied().collect();
+                let unseen = self.table.links.keys().filter(|index| !seen.contains(index));
+                let gone: Vec<LinkIndex> = unseen.filter(|_| whole == Whole::Yes).copied().collect();
                 for index in gone {
                     self.table.remove_link(index);
                 }
@@ -358,7 +376,8 @@ impl<A: LinkAddress> LinkWatch<A> {
             Dump::Addresses { seen } => {
                 let known =
                     self.table.addresses.iter().flat_map(|(index, all)| all.iter().map(|address| (*index, *address)));
-                let gone: Vec<(LinkIndex, A)> = known.filter(|known| !seen.contains(known)).collect();
+                let unseen = known.filter(|known| !seen.contains(known));
+                let gone: Vec<(LinkIndex, A)> = unseen.filter(|_| whole == Whole::Yes).collect();
                 for (index, address) in gone {
                     self.table.remove_address(index, address);
                 }
@@ -460,6 +479,7 @@ fn facts_of(message: &LinkMessage) -> Option<(LinkIndex, LinkFacts)> {
 
 #[cfg(test)]
 mod tests {
+    use netlink_packet_core::DoneMessage;
     use netlink_packet_route::link::LinkFlags;
 
     use super::*;
@@ -589,6 +609,35 @@ mod tests {
         assert_eq!(read(&address_v6("fe80::1", AddressHeaderFlags::Dadfailed)), Some(OfLink::Unusable(own)));
         assert_eq!(read(&address_v6("2001:db8::1", none)), None);
         assert_eq!(read(&address("192.0.2.9", 24)), None);
+    }
+
+    // [L2-20], [L2-26]: links of this host, and one that a dump passed over because another went away meanwhile.
+    #[test]
+    fn what_a_torn_dump_does_not_show_is_not_gone() {
+        let end = |watch: &mut LinkWatch<Ipv4Addr>, flags: u16| {
+            let mut header = NetlinkHeader::default();
+            header.sequence_number = watch.sequence;
+            header.flags = flags;
+            let done = NetlinkPayload::Done(DoneMessage::default());
+            watch.handle_message(NetlinkMessage::new(header, done)).unwrap();
+        };
+        let unseen = || Dump::Links { seen: BTreeSet::new() };
+        let mut watch: LinkWatch<Ipv4Addr> = LinkWatch::open(Exclusion::upstream_default().unwrap()).unwrap();
+        let (known, address) = (LinkIndex::new(u32::MAX), Ipv4Addr::new(192, 0, 2, 9));
+        watch.table.put_link(known, facts_of(&message("eth0")).unwrap().1);
+        watch.table.put_address(known, address);
+        watch.dump = unseen();
+        end(&mut watch, NLM_F_DUMP_INTR);
+        assert_eq!(watch.table.usable()[&known].address, Some(address));
+        // The addresses are another part, which may be whole; links are asked for again after it.
+        assert!(matches!(watch.dump, Dump::Addresses { .. }) && watch.must_repeat);
+        end(&mut watch, NLM_F_DUMP_INTR);
+        assert_eq!(watch.table.usable()[&known].address, Some(address));
+        assert!(matches!(watch.dump, Dump::Links { .. }) && !watch.must_repeat);
+        end(&mut watch, 0);
+        assert_eq!(watch.table.usable().get(&known), None);
+        end(&mut watch, 0);
+        assert_eq!(watch.dump, Dump::Complete);
     }
 
     // [L2-67]
