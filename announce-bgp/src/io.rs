@@ -29,7 +29,7 @@ use lbcore::announce::{
     Announcement, AnnouncementKey, AnnouncementState, Announcer, Change, DesiredSet, Generation, HandOverError, Reach,
     RouteAttributes, RoutedReach, StatusChange, StatusDelta, StatusVersion,
 };
-use lbcore::peer::Peer;
+use lbcore::peer::{Peer, PeerEndpoint};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -53,13 +53,22 @@ enum Slot {
     NotStarted { peer: Arc<Peer>, reason: NotStarted },
 }
 
+/// Where a session leads to: two at once to one router, one that ends and one that begins, would be refused by it.
+type Endpoint = (PeerEndpoint, u16);
+
+/// The task of a session that is being stopped.
+#[derive(Debug)]
+struct EndingTask {
+    endpoint: Endpoint,
+    handle: JoinHandle<()>,
+}
+
 #[derive(Debug)]
 struct Inner {
     config: BgpConfig,
     desired: Arc<DesiredSet>,
     slots: BTreeMap<Arc<str>, Slot>,
-    /// Tasks of sessions that are being stopped.
-    ending: Vec<JoinHandle<()>>,
+    ending: Vec<EndingTask>,
     sessions_made: u64,
     is_stopped: bool,
 }
@@ -105,7 +114,7 @@ impl BgpAnnouncer {
         let is_other_engine = inner.config.defaults != config.defaults || inner.config.node != config.node;
         let before = core::mem::take(&mut inner.slots);
         inner.config = config;
-        let mut replaced = BTreeMap::new();
+        inner.ending.retain(|ending| !ending.handle.is_finished());
         for (name, slot) in before {
             let peer = inner.config.peers.get(&name).cloned();
             match (slot, peer) {
@@ -115,18 +124,14 @@ impl BgpAnnouncer {
                     task.tell(Input::ConnectTime(peer.connect_time));
                     inner.slots.insert(name, Slot::Running { peer, task, handle });
                 }
-                (Slot::Running { task, handle, .. }, Some(_)) => {
-                    task.stop(StopReason::Changed, STOP_WITHIN);
-                    replaced.insert(name, handle);
-                }
-                (Slot::Running { task, handle, .. }, None) => {
-                    task.stop(StopReason::DeConfigured, STOP_WITHIN);
-                    inner.ending.push(handle);
+                (Slot::Running { peer: before, task, handle }, after) => {
+                    let reason = if after.is_some() { StopReason::Changed } else { StopReason::DeConfigured };
+                    task.stop(reason, STOP_WITHIN);
+                    inner.ending.push(EndingTask { endpoint: endpoint_of(&before), handle });
                 }
                 (Slot::NotStarted { .. }, _) => {}
             }
         }
-        inner.ending.retain(|handle| !handle.is_finished());
         let missing: Vec<(Arc<str>, Arc<Peer>)> = inner
             .config
             .peers
@@ -135,8 +140,7 @@ impl BgpAnnouncer {
             .map(|(name, peer)| (Arc::clone(name), Arc::clone(peer)))
             .collect();
         for (name, peer) in missing {
-            let after = replaced.remove(&name);
-            let slot = self.make_slot(&mut inner, &name, peer, after);
+            let slot = self.make_slot(&mut inner, &name, peer);
             inner.slots.insert(name, slot);
         }
         drop(inner);
@@ -144,13 +148,12 @@ impl BgpAnnouncer {
         self.observed.sessions.send_modify(|changes| *changes += 1);
     }
 
-    /// Starts a session, after another one of the same peer has ended.
-    fn make_slot(&self, inner: &mut Inner, name: &Arc<str>, peer: Arc<Peer>, after: Option<JoinHandle<()>>) -> Slot {
+    /// Starts a session, after those that lead to the same router under whatever name have ended.
+    fn make_slot(&self, inner: &mut Inner, name: &Arc<str>, peer: Arc<Peer>) -> Slot {
         let config = match SessionConfig::new(Arc::clone(&peer), &inner.config.node, inner.config.defaults) {
             Ok(config) => config,
             Err(reason) => {
                 warn!(peer = %name, %reason, "peer has no session");
-                inner.ending.extend(after);
                 return Slot::NotStarted { peer, reason };
             }
         };
@@ -171,10 +174,12 @@ impl BgpAnnouncer {
         session.handle_input(started, Input::Replace(routes_of(&inner.desired, name)));
         let task = Arc::new(PeerTask::new(Arc::clone(name), session));
         let driver = Driver::new(Arc::clone(&task), Arc::clone(&self.observed), plan);
+        let endpoint = endpoint_of(&peer);
+        let before: Vec<EndingTask> = inner.ending.extract_if(.., |ending| ending.endpoint == endpoint).collect();
         let handle = self.runtime.spawn(async move {
-            if let Some(after) = after {
+            for ending in before {
                 // However it ended, it is over.
-                let _ = after.await;
+                let _ = ending.handle.await;
             }
             driver.run().await;
         });
@@ -307,6 +312,10 @@ impl Inner {
     }
 }
 
+fn endpoint_of(peer: &Peer) -> Endpoint {
+    (peer.endpoint.clone(), peer.port)
+}
+
 /// What a peer hears of a prefix.
 fn attributes_for<'a>(reach: &'a RoutedReach, peer: &Arc<str>) -> Option<&'a Arc<RouteAttributes>> {
     reach.parts.iter().find(|part| part.peers.contains(peer)).map(|part| &part.attributes)
@@ -383,7 +392,8 @@ impl Announcer for BgpAnnouncer {
             let mut inner = self.lock();
             inner.is_stopped = true;
             inner.desired = Arc::new(DesiredSet::new());
-            let mut handles = core::mem::take(&mut inner.ending);
+            let ending = core::mem::take(&mut inner.ending);
+            let mut handles: Vec<JoinHandle<()>> = ending.into_iter().map(|ending| ending.handle).collect();
             for slot in core::mem::take(&mut inner.slots).into_values() {
                 if let Slot::Running { task, handle, .. } = slot {
                     task.stop(StopReason::Shutdown, within);
@@ -416,6 +426,6 @@ impl Drop for BgpAnnouncer {
                 handle.abort();
             }
         }
-        inner.ending.iter().for_each(JoinHandle::abort);
+        inner.ending.iter().for_each(|ending| ending.handle.abort());
     }
 }

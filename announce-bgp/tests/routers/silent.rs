@@ -16,6 +16,7 @@ pub(crate) const TRIALS: &[Scenario] = &[
     ("a_peer_that_never_answers_is_given_up_and_tried_again", a_peer_that_never_answers_is_given_up),
     ("a_peer_that_answers_rubbish_is_told_so", a_peer_that_answers_rubbish_is_told_so),
     ("a_peer_that_never_stops_sending_holds_up_nothing", a_peer_that_never_stops_sending_holds_up_nothing),
+    ("a_renamed_peer_waits_for_its_old_session_to_end", a_renamed_peer_waits_for_its_old_session),
     ("a_source_address_is_used_or_missed", a_source_address_is_used_or_missed),
     ("the_ttl_is_one_toward_direct_peers", the_ttl_is_one_toward_direct_peers),
 ];
@@ -133,6 +134,23 @@ fn a_peer_that_never_stops_sending_holds_up_nothing() -> Checked {
 
 /// How long the peer floods where nobody stops it.
 const FLOOD: Duration = Duration::from_secs(20);
+
+// RFC 4271 section 6.8: a router refuses the second of two connections, or takes the routes of the first for withdrawn too late.
+fn a_renamed_peer_waits_for_its_old_session() -> Checked {
+    let site = Site::new("renamed")?;
+    let connections = accept(&site.router)?;
+    let speaker = Speaker::start(&site.node, config([peer("tor", ROUTER_V4, OURS, THEIRS)]))?;
+    let mut stream = connections.recv_timeout(SOON)?;
+    stream.write_all(&open_and_confirm())?;
+    speaker.wait_up("tor", SOON)?;
+    speaker.announcer.configure(config([peer("spine", ROUTER_V4, OURS, THEIRS)]));
+    // The router has not closed the old one yet, which is given a second.
+    let early = connections.recv_timeout(Duration::from_millis(500));
+    check(early.is_err(), "a second connection while the first is there")?;
+    drop(stream);
+    connections.recv_timeout(SOON)?;
+    Ok(())
+}
 
 // [BGP-6], [PEER-16]
 fn a_source_address_is_used_or_missed() -> Checked {
