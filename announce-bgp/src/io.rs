@@ -82,6 +82,8 @@ pub struct BgpAnnouncer {
     inner: Mutex<Inner>,
     observed: Arc<Observed>,
     runtime: Handle,
+    /// Follows the addresses of this host.
+    follower: JoinHandle<()>,
 }
 
 impl BgpAnnouncer {
@@ -90,7 +92,17 @@ impl BgpAnnouncer {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn start(config: BgpConfig) -> Self {
-        let observed = Arc::new(Observed { board: StatusBoard::new(), sessions: watch::Sender::new(0) });
+        let observed = Arc::new(Observed {
+            board: StatusBoard::new(),
+            sessions: watch::Sender::new(0),
+            addresses: watch::Sender::new(0),
+        });
+        let runtime = Handle::current();
+        let changes = observed.addresses.clone();
+        let follower = runtime.spawn(async move {
+            let Err(error) = addresses::follow(&changes).await;
+            warn!(%error, "addresses are not followed: next hops stay as they are while a session lasts");
+        });
         let inner = Inner {
             config: BgpConfig::new(config.node.clone(), config.defaults),
             desired: Arc::new(DesiredSet::new()),
@@ -99,7 +111,7 @@ impl BgpAnnouncer {
             sessions_made: 0,
             is_stopped: false,
         };
-        let announcer = Self { inner: Mutex::new(inner), observed, runtime: Handle::current() };
+        let announcer = Self { inner: Mutex::new(inner), observed, runtime, follower };
         announcer.configure(config);
         announcer
     }
@@ -402,6 +414,7 @@ impl Announcer for BgpAnnouncer {
             }
             handles
         };
+        self.follower.abort();
         self.observed.board.touch_all();
         self.observed.sessions.send_modify(|changes| *changes += 1);
         let aborts: Vec<_> = handles.iter().map(JoinHandle::abort_handle).collect();
@@ -420,6 +433,7 @@ impl Announcer for BgpAnnouncer {
 
 impl Drop for BgpAnnouncer {
     fn drop(&mut self) {
+        self.follower.abort();
         let inner = self.inner.get_mut().unwrap_or_else(PoisonError::into_inner);
         for slot in inner.slots.values() {
             if let Slot::Running { handle, .. } = slot {

@@ -39,12 +39,12 @@ pub struct Encoding {
     pub defaults: EngineDefaults,
     /// Where IPv4 routes lead; `None` where the session carries none.
     pub v4: Option<Ipv4Addr>,
-    /// Where IPv6 routes lead; `None` where the session carries none.
+    /// Where IPv6 routes lead; `None` where the session carries none, or has no address for them to lead to.
     pub v6: Option<NextHop>,
 }
 
 impl Encoding {
-    fn next_hop(&self, family: IpFamily) -> Option<NextHop> {
+    pub(crate) fn next_hop(&self, family: IpFamily) -> Option<NextHop> {
         match family {
             IpFamily::V4 => self.v4.map(NextHop::V4),
             IpFamily::V6 => self.v6,
@@ -146,15 +146,27 @@ impl RibOut {
         self.end_of_rib.clear();
     }
 
-    /// A session begins: the peer has nothing, and gets all of it, then End-of-RIB of each family that the session carries.
-    pub fn start(&mut self, encoding: Encoding) {
-        self.forget();
-        self.encoding = Some(encoding);
-        for family in [IpFamily::V4, IpFamily::V6] {
-            if encoding.next_hop(family).is_some() {
-                self.end_of_rib.insert(family);
-            }
+    /// A session begins: the peer has nothing, and gets all of it, then End-of-RIB of each family that the session carries. One that has
+    /// no next hop is complete without a route ([WIRE-35]).
+    pub fn start(&mut self, encoding: Encoding, families: &BTreeSet<IpFamily>) {
+        if self.encoding.is_some() {
+            self.forget();
         }
+        self.end_of_rib.clone_from(families);
+        self.lead(encoding);
+    }
+
+    /// Next hops of the session are others: routes are sent again as they are now written, or withdrawn where their family has none.
+    pub fn readdress(&mut self, encoding: Encoding) {
+        if self.encoding.is_some() {
+            self.lead(encoding);
+        }
+    }
+
+    fn lead(&mut self, encoding: Encoding) {
+        self.encoding = Some(encoding);
+        self.v4.lead(encoding.next_hop(IpFamily::V4));
+        self.v6.lead(encoding.next_hop(IpFamily::V6));
     }
 
     /// The session is over, and with it what the peer had. Says whether it had anything.
@@ -178,11 +190,7 @@ impl RibOut {
 
     /// Whether something is to be sent that this session carries.
     pub fn is_pending(&self) -> bool {
-        let Some(encoding) = &self.encoding else { return false };
-        let carries = |family| encoding.next_hop(family).is_some();
-        !self.end_of_rib.is_empty()
-            || (carries(IpFamily::V4) && self.v4.is_pending())
-            || (carries(IpFamily::V6) && self.v6.is_pending())
+        self.encoding.is_some() && (!self.end_of_rib.is_empty() || self.v4.is_pending() || self.v6.is_pending())
     }
 
     /// Appends messages, [`BATCH_OCTETS`] and one message at most: withdrawals first, then announcements, then End-of-RIB.
@@ -190,16 +198,11 @@ impl RibOut {
         let Some(encoding) = self.encoding else { return Packed::default() };
         // Each batch has a stamp of its own, so that one is not taken for confirmed with the one before.
         self.stamp = now.max(Timestamp::from_micros(self.stamp.as_micros() + 1));
-        let mut updates = 0;
         let end = out.len() + BATCH_OCTETS;
-        if let Some(next_hop) = encoding.next_hop(IpFamily::V4) {
-            updates += self.v4.pack(&mut self.composer, &encoding, next_hop, self.stamp, (out, end));
-            updates += self.end_of_rib(IpFamily::V4, out, end);
-        }
-        if let Some(next_hop) = encoding.next_hop(IpFamily::V6) {
-            updates += self.v6.pack(&mut self.composer, &encoding, next_hop, self.stamp, (out, end));
-            updates += self.end_of_rib(IpFamily::V6, out, end);
-        }
+        let mut updates = self.v4.pack(&mut self.composer, &encoding, self.stamp, (out, end));
+        updates += self.end_of_rib(IpFamily::V4, out, end);
+        updates += self.v6.pack(&mut self.composer, &encoding, self.stamp, (out, end));
+        updates += self.end_of_rib(IpFamily::V6, out, end);
         Packed { updates }
     }
 

@@ -107,6 +107,8 @@ pub enum Input<'a> {
     Change(&'a [(IpNetwork, Option<Arc<RouteAttributes>>)]),
     /// All that shall be announced.
     Replace(Vec<(IpNetwork, Arc<RouteAttributes>)>),
+    /// Addresses of this host have changed: this is our end of the connection now.
+    Readdressed(LocalEnd),
     /// The wait between attempts is another one.
     ConnectTime(Option<Duration>),
 }
@@ -133,6 +135,10 @@ pub enum Event {
     Down(Ending),
     /// An attempt came to nothing.
     Failed(Ending),
+    /// Next hops have changed; routes are sent again.
+    Readdressed(Box<Negotiated>),
+    /// The session carries a family, and no address of the link may be its next hop: its routes wait, those that were sent are withdrawn.
+    NoNextHop(IpFamily),
     /// The state is another one.
     State(State),
     /// Routes were handed to the network, or lost with the session.
@@ -307,6 +313,7 @@ impl Session {
             }
             Input::Replace(routes) if self.stopping.is_none() => self.rib.replace(routes.into_iter()),
             Input::Replace(_) => {}
+            Input::Readdressed(local) => self.readdress(local),
             Input::ConnectTime(time) => self.set_connect_time(time),
         }
         self.check_invariants();

@@ -15,6 +15,7 @@ use announce_bgp::wire::update::walk;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use ipnetwork::IpNetwork;
 use lbcore::announce::RouteAttributes;
+use lbcore::family::IpFamily;
 use lbcore::peer::SessionKind;
 use lbcore::time::Timestamp;
 
@@ -73,7 +74,7 @@ fn rib_out(criterion: &mut Criterion) {
     let mut out = Vec::new();
     group.bench_function("new_session", |bencher| {
         bencher.iter(|| {
-            rib.start(ENCODING);
+            rib.start(ENCODING, &[IpFamily::V4].into());
             let octets = pack(&mut rib, &mut out);
             assert_eq!(octets, 506_200 + 23, "124 UPDATEs and End-of-RIB");
         });
@@ -97,7 +98,7 @@ fn rib_out(criterion: &mut Criterion) {
 fn receive(criterion: &mut Criterion) {
     let mut rib = RibOut::new();
     rib.replace(routes().into_iter().take(809));
-    rib.start(ENCODING);
+    rib.start(ENCODING, &[IpFamily::V4].into());
     let mut message = Vec::new();
     rib.pack(Timestamp::ZERO, &mut message);
     let context = DecodeContext { kind: SessionKind::External, as_width: AsWidth::Four };

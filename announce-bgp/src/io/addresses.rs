@@ -1,6 +1,8 @@
 //! What the kernel tells of addresses and ways, by netlink: unlike `getifaddrs` it says which addresses pass, when each was made, and
 //! which link owns it, whatever the label.
 
+use core::convert::Infallible;
+use core::time::Duration;
 use std::io;
 use std::net::IpAddr;
 
@@ -11,7 +13,10 @@ use netlink_packet_route::address::{AddressAttribute, AddressHeaderFlags, Addres
 use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteType};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
 
+use super::socket::watched;
 use crate::session::{Ends, LinkAddress, LocalEnd, Nearness, Standing, Way};
 
 /// More than the kernel puts into one datagram of a dump (32 KiB).
@@ -20,15 +25,64 @@ const BUFFER: usize = 64 << 10;
 /// How often addresses are read anew because they changed under the reading.
 const READINGS: usize = 5;
 
-/// What is known of our end of a connection.
+/// `RTMGRP_IPV4_IFADDR` and `RTMGRP_IPV6_IFADDR`.
+const ADDRESS_GROUPS: u32 = 0x10 | 0x100;
+
+/// Changes come in flocks: an address, its uniqueness, its route.
+const SETTLE: Duration = Duration::from_secs(1);
+
+/// How often ends are looked at though nothing was heard: ways change without a change of addresses.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+
+/// What is known of our end of a new connection.
 ///
 /// # Errors
 /// What the kernel said where it does not tell its addresses.
-pub(super) fn local_end(local: IpAddr, remote: IpAddr) -> io::Result<LocalEnd> {
-    let ends = Ends { local: local.to_canonical(), remote: remote.to_canonical() };
+pub(super) fn local_end(ends: Ends) -> io::Result<LocalEnd> {
     // Without the way the addresses still tell most.
     let way = way(ends).unwrap_or_default();
     Ok(LocalEnd::find(ends, &addresses()?, way))
+}
+
+/// What is known of our end of a connection that stands; `None` while nothing leads to the peer, which is no reason to take next hops away.
+///
+/// # Errors
+/// As [`local_end`].
+pub(super) fn local_end_now(ends: Ends) -> io::Result<Option<LocalEnd>> {
+    let Some(way) = way(ends)? else { return Ok(None) };
+    Ok(Some(LocalEnd::find(ends, &addresses()?, Some(way))))
+}
+
+/// Counts up a moment after addresses of this host have changed, and every minute.
+///
+/// # Errors
+/// What the kernel said where it does not tell of changes.
+pub(super) async fn follow(changes: &watch::Sender<u64>) -> io::Result<Infallible> {
+    let mut socket = Socket::new(NETLINK_ROUTE)?;
+    socket.set_non_blocking(true)?;
+    socket.bind(&SocketAddr::new(0, ADDRESS_GROUPS))?;
+    let socket = watched(socket)?;
+    let mut buffer = Vec::with_capacity(BUFFER);
+    loop {
+        if let Ok(readable) = timeout(LOOK_EVERY, socket.readable()).await {
+            let mut readable = readable?;
+            sleep(SETTLE).await;
+            // What a message says does not matter, nor that some were lost: all is read anew.
+            while let Ok(received) = readable.try_io(|socket| recv(socket.get_ref(), &mut buffer)) {
+                if let Err(error) = received
+                    && error.raw_os_error() != Some(libc::ENOBUFS)
+                {
+                    return Err(error);
+                }
+            }
+        }
+        changes.send_modify(|changes| *changes += 1);
+    }
+}
+
+fn recv(socket: &Socket, buffer: &mut Vec<u8>) -> io::Result<usize> {
+    buffer.clear();
+    socket.recv(buffer, 0)
 }
 
 /// The addresses of all links.
@@ -150,8 +204,7 @@ fn ask(question: RouteNetlinkMessage, flags: u16) -> io::Result<Answers> {
     let mut answers = Answers::default();
     let mut buffer = Vec::with_capacity(BUFFER);
     loop {
-        buffer.clear();
-        match socket.recv(&mut buffer, 0) {
+        match recv(&socket, &mut buffer) {
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(error),
@@ -242,7 +295,7 @@ mod tests {
         let known = addresses().unwrap();
         assert!(known.iter().all(|known| known.link.as_u32() > 0));
         let local = IpAddr::from([127, 0, 0, 1]);
-        let end = local_end(local, local).unwrap();
+        let end = local_end(Ends { local, remote: local }).unwrap();
         assert_eq!((end.local, end.link_v4, end.link_v6), (local, None, None));
     }
 }

@@ -12,9 +12,9 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::warn;
 
-use super::addresses::local_end;
+use super::addresses::{local_end, local_end_now};
 use super::socket::DialPlan;
-use crate::session::LocalEnd;
+use crate::session::{Ends, LocalEnd};
 
 /// How long the last octets of a connection may take to go out, and then its end to be seen.
 const LINGER: Duration = Duration::from_secs(1);
@@ -118,13 +118,12 @@ impl Connection {
     }
 
     fn connected(&mut self, stream: TcpStream) -> Happened {
-        let ends = stream.local_addr().and_then(|local| Ok((local, stream.peer_addr()?)));
-        match ends {
-            Ok((local, remote)) => {
+        match ends_of(&stream) {
+            Ok(ends) => {
                 self.stage = Stage::Open(stream);
-                let end = local_end(local.ip(), remote.ip()).unwrap_or_else(|error| {
+                let end = local_end(ends).unwrap_or_else(|error| {
                     warn!(%error, "addresses of links could not be read: routes of the other family have no next hop");
-                    LocalEnd::of(local.ip().to_canonical())
+                    LocalEnd::of(ends.local)
                 });
                 Happened::Connected(end)
             }
@@ -133,6 +132,12 @@ impl Connection {
                 Happened::Lost(format!("connection failed: {error}").into())
             }
         }
+    }
+
+    /// Our end of the connection as it is now; `None` where there is none or nothing can be told.
+    pub(super) fn local_end(&self) -> Option<LocalEnd> {
+        let Stage::Open(stream) = &self.stage else { return None };
+        local_end_now(ends_of(stream).ok()?).ok()?
     }
 
     /// What has come, once; `None` where nothing has.
@@ -175,6 +180,11 @@ impl Drop for Connection {
             closing.abort();
         }
     }
+}
+
+fn ends_of(stream: &TcpStream) -> io::Result<Ends> {
+    let (local, remote) = (stream.local_addr()?.ip(), stream.peer_addr()?.ip());
+    Ok(Ends { local: local.to_canonical(), remote: remote.to_canonical() })
 }
 
 async fn finish(mut stream: TcpStream, out: Vec<u8>, written: usize) {

@@ -64,6 +64,8 @@ pub(super) struct Observed {
     pub(super) board: StatusBoard,
     /// Counts changes of any session's state.
     pub(super) sessions: watch::Sender<u64>,
+    /// Counts changes of the addresses of this host: what the announcer tells its tasks.
+    pub(super) addresses: watch::Sender<u64>,
 }
 
 /// Different failures between two sessions that are logged loudly: a router can alternate between a few.
@@ -82,13 +84,15 @@ pub(super) struct Driver {
     observed: Arc<Observed>,
     connection: Connection,
     plan: DialPlan,
+    addresses: watch::Receiver<u64>,
     /// The failures since the last session that were logged loudly.
     said: BTreeSet<String>,
 }
 
 impl Driver {
-    pub(super) const fn new(peer: Arc<PeerTask>, observed: Arc<Observed>, plan: DialPlan) -> Self {
-        Self { peer, observed, connection: Connection::new(), plan, said: BTreeSet::new() }
+    pub(super) fn new(peer: Arc<PeerTask>, observed: Arc<Observed>, plan: DialPlan) -> Self {
+        let addresses = observed.addresses.subscribe();
+        Self { peer, observed, connection: Connection::new(), plan, addresses, said: BTreeSet::new() }
     }
 
     /// Runs until the session has been stopped.
@@ -107,6 +111,12 @@ impl Driver {
                     Happened::Ready => {}
                 },
                 () = self.peer.wake.notified() => {}
+                // The sender lives as long as `observed`.
+                Ok(()) = self.addresses.changed() => {
+                    if let Some(local) = self.connection.local_end() {
+                        self.input(Input::Readdressed(local));
+                    }
+                }
                 () = sleep(sleep_for) => {}
             }
             let has_read = self.read();
@@ -177,6 +187,13 @@ impl Driver {
                 let (asn, hold) = (negotiated.remote_as, negotiated.hold);
                 self.said.clear();
                 info!(%peer, asn, ?hold, families = ?negotiated.families, "session up");
+            }
+            Event::Readdressed(negotiated) => {
+                let (ipv4, ipv6) = (negotiated.encoding.v4, negotiated.encoding.v6);
+                info!(%peer, ?ipv4, ?ipv6, "next hops changed with the addresses of this host");
+            }
+            Event::NoNextHop(family) => {
+                warn!(%peer, %family, "no address may be the next hop of this family: its routes wait until there is one");
             }
             Event::Down(Ending::Stopped) | Event::Failed(Ending::Stopped) => info!(%peer, "session is over"),
             Event::Down(ending) => warn!(%peer, reason = %ending, "session down"),

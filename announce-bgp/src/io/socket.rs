@@ -9,6 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use lbcore::peer::Password;
 use lbcore::time::Timestamp;
 use socket2::SockRef;
+use tokio::io::unix::AsyncFd;
 use tokio::net::TcpSocket;
 
 use super::tcp_md5;
@@ -24,6 +25,15 @@ pub fn now() -> Timestamp {
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     let micros = u64::try_from(time.tv_nsec / 1_000).unwrap_or(0);
     Timestamp::from_micros(seconds * 1_000_000 + micros)
+}
+
+/// A netlink socket that the runtime tells of messages on.
+///
+/// # Errors
+/// What the runtime said.
+pub(super) fn watched(socket: netlink_sys::Socket) -> io::Result<AsyncFd<netlink_sys::Socket>> {
+    // SAFETY: the socket owns its descriptor, and neither replaces nor closes it before it is dropped, which is after the registration.
+    Ok(unsafe { AsyncFd::register(socket) }?)
 }
 
 /// How a peer is dialled.

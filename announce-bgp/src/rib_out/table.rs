@@ -80,6 +80,9 @@ struct Set {
 /// The routes of one family.
 #[derive(Clone, Debug)]
 pub(super) struct Table<P> {
+    /// Where the routes lead; `None` where no session carries them, or its link has no address to lead to: then nothing is announced, and
+    /// what was is withdrawn.
+    next_hop: Option<NextHop>,
     places: BTreeMap<P, RouteId>,
     routes: Vec<Option<Route<P>>>,
     free_routes: Vec<RouteId>,
@@ -98,6 +101,7 @@ pub(super) struct Table<P> {
 impl<P> Default for Table<P> {
     fn default() -> Self {
         Self {
+            next_hop: None,
             places: BTreeMap::new(),
             routes: Vec::new(),
             free_routes: Vec::new(),
@@ -161,19 +165,18 @@ impl<P: WirePrefix> Table<P> {
         }
     }
 
-    /// The peer has nothing any more; everything waits in the order of prefixes.
+    /// The peer has nothing any more, and there is no session.
     pub(super) fn forget(&mut self) {
+        self.next_hop = None;
+        self.drop_blocks();
         for set in self.sets.iter_mut().flatten() {
-            set.block = None;
-            set.fit = Fit::Fits;
             set.pending.clear();
         }
         self.waiting_sets.clear();
         self.withdrawals.clear();
         self.touched = Vec::new();
         self.touched_any = false;
-        // Queues are emptied from their end.
-        let routes: Vec<RouteId> = self.places.values().rev().copied().collect();
+        let routes: Vec<RouteId> = self.places.values().copied().collect();
         for id in routes {
             let sent = self.route_mut(id).and_then(|route| {
                 route.queue = Queue::None;
@@ -188,7 +191,29 @@ impl<P: WirePrefix> Table<P> {
         }
     }
 
+    /// The routes lead elsewhere from now on: all are sent again in the order of prefixes, or withdrawn where they lead nowhere.
+    pub(super) fn lead(&mut self, next_hop: Option<NextHop>) {
+        if self.next_hop == next_hop {
+            return;
+        }
+        self.next_hop = next_hop;
+        self.drop_blocks();
+        if next_hop.is_none() && self.announced > 0 {
+            self.touched_any = true;
+        }
+        self.refresh();
+    }
+
+    /// Sets are written anew: what stands in their octets, and whether they fit, has changed.
+    fn drop_blocks(&mut self) {
+        for set in self.sets.iter_mut().flatten() {
+            set.block = None;
+            set.fit = Fit::Fits;
+        }
+    }
+
     pub(super) fn refresh(&mut self) {
+        // Queues are emptied from their end.
         let routes: Vec<RouteId> = self.places.values().rev().copied().collect();
         for id in routes {
             if let Some(route) = self.route_mut(id) {
@@ -203,7 +228,6 @@ impl<P: WirePrefix> Table<P> {
         &mut self,
         composer: &mut Composer,
         encoding: &Encoding,
-        next_hop: NextHop,
         stamp: Timestamp,
         (out, end): (&mut Vec<u8>, usize),
     ) -> u32 {
@@ -214,7 +238,7 @@ impl<P: WirePrefix> Table<P> {
             let written = if !self.withdrawals.is_empty() {
                 self.take_withdrawals(&mut prefixes);
                 composer.withdraw(out, P::several(&prefixes))
-            } else if let Some(set) = self.waiting_sets.first().copied() {
+            } else if let (Some(set), Some(next_hop)) = (self.waiting_sets.first().copied(), self.next_hop) {
                 let Some(block) = self.block_of(set, composer, encoding, next_hop) else { continue };
                 let fixed = block.fixed_octets(next_hop);
                 self.take_announcements(set, fixed, stamp, &mut prefixes);
@@ -340,7 +364,8 @@ impl<P: WirePrefix> Table<P> {
     /// Puts a route into the queue where it belongs, or out of the table.
     fn settle(&mut self, id: RouteId) {
         let Some(route) = self.route(id) else { return };
-        let can_be_written = |set: &SetId| self.set_at(*set).is_some_and(|set| set.fit == Fit::Fits);
+        let leads = self.next_hop.is_some();
+        let can_be_written = |set: &SetId| leads && self.set_at(*set).is_some_and(|set| set.fit == Fit::Fits);
         let queue = match (route.wanted.filter(can_be_written), route.sent) {
             (Some(wanted), Some(sent)) if wanted == sent && route.resend == Resend::No => Queue::None,
             (Some(wanted), _) => Queue::Announcements(wanted),

@@ -19,6 +19,11 @@ const EXTERNAL: Encoding = Encoding {
     v6: Some(NextHop::V6 { first: std::net::Ipv6Addr::LOCALHOST, link_local: None }),
 };
 
+/// The families of a session that carries both.
+fn both() -> BTreeSet<IpFamily> {
+    [IpFamily::V4, IpFamily::V6].into()
+}
+
 /// What a peer has: attributes as octets for each prefix, and the families that were said to be complete.
 #[derive(Debug, Default)]
 struct Receiver {
@@ -101,7 +106,7 @@ fn a_hundred_thousand_prefixes_take_as_many_octets_as_they_must() {
     let sets: Vec<_> = (0..4).map(with).collect();
     let mut rib = RibOut::new();
     rib.replace((0..100_000_u32).map(|number| (v4(0x1400_0000 + number), Arc::clone(&sets[number as usize / 25_000]))));
-    rib.start(Encoding { v6: None, ..EXTERNAL });
+    rib.start(Encoding { v6: None, ..EXTERNAL }, &[IpFamily::V4].into());
     let (mut octets, mut messages) = (0, 0);
     let mut receiver = Receiver::default();
     while rib.is_pending() {
@@ -127,7 +132,7 @@ fn a_change_sends_what_it_changes() {
     let mut rib = RibOut::new();
     let mut receiver = Receiver::default();
     rib.replace((0..10).map(|number| (v4(number), with(1))));
-    rib.start(EXTERNAL);
+    rib.start(EXTERNAL, &both());
     receiver.drain(&mut rib);
     assert_eq!((receiver.messages, receiver.complete.len()), (3, 2));
     // The same again, and back and forth before anything is sent, is nothing.
@@ -157,7 +162,7 @@ fn a_refresh_sends_all_once_however_often_it_is_asked_for() {
     let mut rib = RibOut::new();
     let mut receiver = Receiver::default();
     rib.replace((0..1_000).map(|number| (v4(number), with(1))));
-    rib.start(EXTERNAL);
+    rib.start(EXTERNAL, &both());
     receiver.drain(&mut rib);
     let before = receiver.messages;
     for _ in 0..5 {
@@ -170,6 +175,36 @@ fn a_refresh_sends_all_once_however_often_it_is_asked_for() {
     assert_eq!((receiver.messages - before, receiver.routes.len(), receiver.complete.len()), (3, 999, 2));
 }
 
+// [WIRE-50], RFC 4271 section 5.1.3
+#[test]
+fn other_next_hops_send_the_routes_again_and_none_withdraws_them() {
+    let mut rib = RibOut::new();
+    let mut receiver = Receiver::default();
+    let six: IpNetwork = "2001:db8:1::/48".parse().unwrap();
+    rib.replace((0..10).map(|number| (v4(number), with(1))).chain([(six, with(1))]));
+    let none = Encoding { v6: None, ..EXTERNAL };
+    rib.start(none, &both());
+    receiver.drain(&mut rib);
+    // A family without a next hop is complete, too ([WIRE-35]).
+    assert_eq!((receiver.messages, receiver.complete.len(), receiver.routes.len()), (3, 2, 10));
+    assert_eq!(rib.state(six), Some(RouteState::Waiting));
+    let moved = Encoding { v4: Some(Ipv4Addr::new(10, 0, 0, 9)), ..EXTERNAL };
+    rib.readdress(moved);
+    receiver.drain(&mut rib);
+    assert_eq!((receiver.messages, receiver.complete.len(), receiver.routes.len()), (5, 2, 11));
+    let next_hop = [0x40, 3, 4, 10, 0, 0, 9];
+    assert!(receiver.routes[&v4(3)].windows(7).any(|part| part == next_hop), "{:02x?}", receiver.routes[&v4(3)]);
+    rib.readdress(moved);
+    assert!(!rib.is_pending());
+    rib.readdress(Encoding { v6: None, ..moved });
+    let mut octets = Vec::new();
+    rib.pack(Timestamp::ZERO, &mut octets);
+    receiver.take(&octets);
+    assert_eq!((receiver.messages, receiver.routes.len(), rib.announced(), rib.wanted()), (6, 10, 10, 11));
+    // What is told of the route is no more that the peer has it.
+    assert_eq!((rib.confirm(), rib.state(six)), (Touched::All, Some(RouteState::Waiting)));
+}
+
 // [ADV-35], RFC 8654 section 4
 #[test]
 fn attributes_that_fit_no_message_hold_up_nothing_else() {
@@ -177,7 +212,7 @@ fn attributes_that_fit_no_message_hold_up_nothing_else() {
     let mut receiver = Receiver::default();
     let huge = Arc::new(RouteAttributes { communities: (0..2_000).collect(), ..RouteAttributes::default() });
     rib.replace([(v4(1), with(1)), (v4(2), Arc::clone(&huge))].into_iter());
-    rib.start(EXTERNAL);
+    rib.start(EXTERNAL, &both());
     receiver.drain(&mut rib);
     assert_eq!(receiver.routes.len(), 1);
     assert_eq!(rib.state(v4(2)), Some(RouteState::TooLong));
@@ -195,7 +230,7 @@ fn a_route_counts_as_sent_once_it_is_handed_to_the_network() {
     let mut rib = RibOut::new();
     rib.set(v4(1), Some(&with(1)));
     assert_eq!(rib.state(v4(1)), Some(RouteState::Waiting));
-    rib.start(EXTERNAL);
+    rib.start(EXTERNAL, &both());
     let now = Timestamp::from_micros(77);
     rib.pack(now, &mut Vec::new());
     assert_eq!(rib.state(v4(1)), Some(RouteState::Waiting));
@@ -232,6 +267,8 @@ enum Step {
     Replace(Vec<(u8, u8)>),
     Refresh(bool),
     Reconnect,
+    /// The next hops of each family are others, or none.
+    Lead(Option<u8>, Option<u8>),
     /// A batch is packed, and handed over or lost with the session.
     Send,
 }
@@ -242,6 +279,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => proptest::collection::vec((0_u8..24, 0_u8..5), 0..20).prop_map(Step::Replace),
         1 => any::<bool>().prop_map(Step::Refresh),
         1 => Just(Step::Reconnect),
+        1 => (proptest::option::of(0_u8..2), proptest::option::of(0_u8..2)).prop_map(|(v4, v6)| Step::Lead(v4, v6)),
         4 => Just(Step::Send),
     ]
 }
@@ -266,9 +304,10 @@ proptest! {
     #[test]
     fn a_receiver_has_exactly_what_is_wanted(steps in proptest::collection::vec(step(), 1..60)) {
         let mut rib = RibOut::new();
-        rib.start(EXTERNAL);
+        rib.start(EXTERNAL, &both());
         let mut receiver = Receiver::default();
         let mut wanted: BTreeMap<IpNetwork, u8> = BTreeMap::new();
+        let mut encoding = EXTERNAL;
         for step in steps {
             match step {
                 Step::Set(number, Some(set)) => {
@@ -287,7 +326,13 @@ proptest! {
                 Step::Reconnect => {
                     rib.forget();
                     receiver = Receiver::default();
-                    rib.start(EXTERNAL);
+                    rib.start(encoding, &both());
+                }
+                Step::Lead(v4, v6) => {
+                    encoding.v4 = v4.map(|last| Ipv4Addr::new(10, 0, 0, last));
+                    let first = |last: u8| std::net::Ipv6Addr::from(u128::from(last));
+                    encoding.v6 = v6.map(|last| NextHop::V6 { first: first(last), link_local: None });
+                    rib.readdress(encoding);
                 }
                 Step::Send => {
                     let mut octets = Vec::new();
@@ -298,7 +343,8 @@ proptest! {
             }
         }
         receiver.drain(&mut rib);
-        let fitting = || wanted.iter().filter(|(_, set)| **set != 4);
+        let leads = |prefix: &IpNetwork| if prefix.is_ipv4() { encoding.v4.is_some() } else { encoding.v6.is_some() };
+        let fitting = || wanted.iter().filter(|(prefix, set)| **set != 4 && leads(prefix));
         let expected: Vec<IpNetwork> = fitting().map(|(prefix, _)| *prefix).collect();
         prop_assert_eq!(receiver.routes.keys().copied().collect::<Vec<_>>(), expected);
         for (prefix, set) in fitting() {

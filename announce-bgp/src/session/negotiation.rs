@@ -40,6 +40,28 @@ pub struct Negotiated {
     pub encoding: Encoding,
 }
 
+impl Negotiated {
+    /// Families that are carried, and whose routes have no address to lead to.
+    pub fn without_next_hop(&self) -> impl Iterator<Item = IpFamily> {
+        self.families.iter().copied().filter(|family| self.encoding.next_hop(*family).is_none())
+    }
+
+    /// Takes the next hops of our end as it is now; says whether they are others.
+    pub(super) fn readdress(&mut self, local: &LocalEnd) -> Readdressed {
+        let before = self.encoding;
+        // The identifier stays as long as the session (RFC 4271 section 4.2).
+        self.encoding = lead(before, &self.families, local, self.local_id);
+        if self.encoding == before { Readdressed::No } else { Readdressed::Yes }
+    }
+}
+
+/// Whether next hops have changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Readdressed {
+    Yes,
+    No,
+}
+
 /// Our OPEN. Without capabilities only IPv4 is carried, and AS numbers have two octets ([WIRE-24]).
 pub(super) fn our_open(config: &SessionConfig, local: &LocalEnd, offer: Offer) -> Open {
     let asn = config.peer.local_as().as_u32();
@@ -95,14 +117,8 @@ pub(super) fn negotiate(
     let is_carried = |family: &IpFamily| theirs_too.contains(family) && config.peer.families.carries(*family);
     let families: BTreeSet<IpFamily> = offered.into_iter().filter(is_carried).collect();
     let hold = Duration::from_secs(u64::from(ours.hold_time.min(theirs.hold_time)));
-    let encoding = Encoding {
-        kind,
-        local_as,
-        as_width,
-        defaults: config.defaults,
-        v4: families.contains(&IpFamily::V4).then(|| local.next_hop_v4(ours.router_id)),
-        v6: if families.contains(&IpFamily::V6) { local.next_hop_v6() } else { None },
-    };
+    let encoding = Encoding { kind, local_as, as_width, defaults: config.defaults, v4: None, v6: None };
+    let encoding = lead(encoding, &families, local, ours.router_id);
     Ok(Negotiated {
         remote_as,
         local_as,
@@ -115,6 +131,15 @@ pub(super) fn negotiate(
         families,
         encoding,
     })
+}
+
+/// The encoding with next hops for the families of a session ([WIRE-50] to [WIRE-52]).
+fn lead(encoding: Encoding, families: &BTreeSet<IpFamily>, local: &LocalEnd, router_id: Ipv4Addr) -> Encoding {
+    Encoding {
+        v4: families.contains(&IpFamily::V4).then(|| local.next_hop_v4(router_id)),
+        v6: if families.contains(&IpFamily::V6) { local.next_hop_v6() } else { None },
+        ..encoding
+    }
 }
 
 /// [PEER-11], [WIRE-5].

@@ -1,6 +1,7 @@
 //! Transitions of the table, carried out.
 
-use super::negotiation::{LEAST_KEEPALIVE, Offer};
+use super::local_end::LocalEnd;
+use super::negotiation::{LEAST_KEEPALIVE, Negotiated, Offer, Readdressed};
 use super::{ATTEMPT, Cause, Ending, Event, Output, Pipe, STABLE, Session, Stage};
 use crate::fsm::{self, Action, State, transition};
 use crate::rib_out::Touched;
@@ -43,8 +44,31 @@ impl Session {
             && self.state == State::Established
             && let Stage::Agreed(negotiated) = &self.stage
         {
-            let up = Event::Up(negotiated.clone());
-            self.event(up);
+            let negotiated = negotiated.clone();
+            self.event(Event::Up(negotiated.clone()));
+            self.tell_next_hops(&negotiated);
+        }
+    }
+
+    /// Addresses of this host have changed: our end is as it is here.
+    pub(super) fn readdress(&mut self, end: LocalEnd) {
+        match &mut self.stage {
+            Stage::Down => {}
+            Stage::Opened { local, .. } => *local = end,
+            Stage::Agreed(negotiated) => {
+                if negotiated.readdress(&end) == Readdressed::Yes && self.state == State::Established {
+                    let negotiated = negotiated.clone();
+                    self.rib.readdress(negotiated.encoding);
+                    self.event(Event::Readdressed(negotiated.clone()));
+                    self.tell_next_hops(&negotiated);
+                }
+            }
+        }
+    }
+
+    fn tell_next_hops(&mut self, negotiated: &Negotiated) {
+        for family in negotiated.without_next_hop() {
+            self.event(Event::NoNextHop(family));
         }
     }
 
@@ -99,7 +123,7 @@ impl Session {
 
     fn start_routes(&mut self) {
         let Stage::Agreed(negotiated) = &self.stage else { return };
-        self.rib.start(negotiated.encoding);
+        self.rib.start(negotiated.encoding, &negotiated.families);
         self.counts.established += 1;
         self.up_since = Some(self.now);
         self.timers.set(Timer::Stable, self.now + STABLE);

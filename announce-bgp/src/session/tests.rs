@@ -137,7 +137,13 @@ impl Rig {
     fn ending(&self) -> Option<&Ending> {
         self.events().into_iter().rev().find_map(|event| match event {
             Event::Down(ending) | Event::Failed(ending) => Some(ending),
-            Event::Up(_) | Event::State(_) | Event::Routes(_) | Event::TreatedAsWithdraw(_) | Event::Stopped => None,
+            Event::Up(_)
+            | Event::Readdressed(_)
+            | Event::NoNextHop(_)
+            | Event::State(_)
+            | Event::Routes(_)
+            | Event::TreatedAsWithdraw(_)
+            | Event::Stopped => None,
         })
     }
 }

@@ -13,6 +13,7 @@ use crate::{NODE_V4, NODE_V6, ROUTER_V4, ROUTER_V6, SOON, Scenario, Site, check}
 pub(crate) const TRIALS: &[Scenario] = &[
     ("next_hops_do_not_float_away", next_hops_do_not_float_away),
     ("next_hops_of_a_labelled_address_are_found", next_hops_of_a_labelled_address_are_found),
+    ("next_hops_follow_the_addresses_of_the_node", next_hops_follow_the_addresses_of_the_node),
     ("sessions_from_loopback_lead_to_a_link", sessions_from_loopback_lead_to_a_link),
     ("a_lone_address_on_a_shared_link_has_both_next_hops", a_lone_address_has_both_next_hops),
 ];
@@ -51,6 +52,25 @@ fn next_hops_do_not_float_away() -> Checked {
     let speaker = Speaker::start(&site.node, config([dual(ROUTER_V4)]))?;
     speaker.announce([plain("2001:db8:1::1/128", &["tor"])]);
     wait_hops(&bird, 6, &[NODE_V6])
+}
+
+// [WIRE-50]: a node is renumbered, or gets its IPv6 address after its sessions; no session is reset for it.
+fn next_hops_follow_the_addresses_of_the_node() -> Checked {
+    let site = Site::new("hop-follows")?;
+    let bird = Bird::start(&site.router, &waiting(ROUTER_V4, NODE_V4, ""))?;
+    let speaker = Speaker::start(&site.node, config([dual(ROUTER_V4)]))?;
+    speaker.announce([plain("2001:db8:1::1/128", &["tor"])]);
+    wait_hops(&bird, 6, &[NODE_V6])?;
+    site.node.address("eth0", "2001:db8::5/64")?;
+    site.node.remove_address("eth0", &format!("{NODE_V6}/64"))?;
+    wait_hops(&bird, 6, &["2001:db8::5"])?;
+    // No IPv6 at all: the peer must not go on sending to nobody.
+    site.node.sysctl("net.ipv6.conf.eth0.disable_ipv6", "1")?;
+    bird.wait_routes(6, "no route", SOON, &|routes| routes.is_empty())?;
+    site.node.sysctl("net.ipv6.conf.eth0.disable_ipv6", "0")?;
+    site.node.address("eth0", &format!("{NODE_V6}/64"))?;
+    wait_hops(&bird, 6, &[NODE_V6])?;
+    check(speaker.view("tor").counts.established == 1, "the session was reset")
 }
 
 // [WIRE-50]

@@ -98,6 +98,39 @@ fn many_requests_are_answered_once() {
     assert_eq!(updates(&rig), 2 + 1);
 }
 
+// [WIRE-35], [WIRE-50]: an address that comes late, as after a boot, or goes while the session stands.
+#[test]
+fn a_family_waits_for_a_next_hop_and_is_told() {
+    let mut rig = Rig::new(Peer { families: SessionFamilies::Both, ..peer("a") });
+    let six = ("2001:db8:1::/48".parse().unwrap(), Arc::new(RouteAttributes::default()));
+    rig.input(Input::Replace(vec![six.clone()]));
+    rig.connect();
+    rig.send(&open(THEIRS, 90, &[IpFamily::V4, IpFamily::V6]));
+    rig.send(&keepalive());
+    rig.written();
+    let told = |rig: &Rig| rig.events().contains(&&Event::NoNextHop(IpFamily::V6));
+    // End-of-RIB of both families.
+    assert_eq!((updates(&rig), told(&rig), rig.session.routes().announced()), (2, true, 0));
+    rig.outputs.clear();
+    let end = LocalEnd::of("192.0.2.1".parse().unwrap());
+    rig.input(Input::Readdressed(end));
+    assert!(rig.outputs.is_empty(), "{:?}", rig.outputs);
+    let with_v6 = LocalEnd { link_v6: Some("2001:db8::1".parse().unwrap()), ..end };
+    rig.input(Input::Readdressed(with_v6));
+    rig.written();
+    assert_eq!((updates(&rig), told(&rig), rig.session.routes().announced()), (1, false, 1));
+    assert!(rig.events().iter().any(|event| matches!(event, Event::Readdressed(_))));
+    rig.outputs.clear();
+    rig.input(Input::Readdressed(end));
+    rig.written();
+    assert_eq!((updates(&rig), told(&rig), rig.session.routes().announced()), (1, true, 0));
+    assert!(matches!(rig.session.routes().state(six.0), Some(crate::rib_out::RouteState::Waiting)));
+    // The identifier is that of the OPEN.
+    let moved = LocalEnd { link_v4: Some(Ipv4Addr::new(9, 9, 9, 9)), ..end };
+    rig.input(Input::Readdressed(moved));
+    assert_eq!(rig.session.negotiated().unwrap().local_id, Ipv4Addr::new(192, 0, 2, 1));
+}
+
 // [WIRE-43]
 #[test]
 fn a_change_goes_out_at_once_and_is_told_when_it_is_handed_over() {
