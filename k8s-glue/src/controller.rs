@@ -208,8 +208,18 @@ impl Controller {
         }
         let identity = pod.as_ref().map_or_else(start::process_name, |pod| pod.name.clone());
         let class = arguments.role.load_balancer_class.clone();
-        let _serving = serving;
-        Ok(Self { client, namespace, class, pod, identity, is_ready, measures, ledger, is_for_webhooks, _serving })
+        Ok(Self {
+            client,
+            namespace,
+            class,
+            pod,
+            identity,
+            is_ready,
+            measures,
+            ledger,
+            is_for_webhooks,
+            _serving: serving,
+        })
     }
 
     async fn run(self, mut signals: Signals) -> Result<Outcome, ControllerError> {

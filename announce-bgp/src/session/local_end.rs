@@ -211,12 +211,12 @@ mod tests {
         Ends { local: local.parse().unwrap(), remote: remote.parse().unwrap() }
     }
 
-    fn way(link: u32, nearness: Nearness) -> Option<Way> {
-        Some(Way { link: LinkIndex::new(link), nearness })
+    const fn way(link: u32, nearness: Nearness) -> Way {
+        Way { link: LinkIndex::new(link), nearness }
     }
 
     fn v6(text: &str) -> Option<Ipv6Addr> {
-        Some(text.parse().unwrap())
+        text.parse().ok()
     }
 
     const FOR_GOOD: Standing = Standing::Permanent;
@@ -280,7 +280,7 @@ mod tests {
             (ETH0, "fe80::1/64", FOR_GOOD),
         ]);
         let from_lo = ends("10.255.0.1", "10.255.0.9");
-        let routed = way(ETH0, Nearness::Routed);
+        let routed = Some(way(ETH0, Nearness::Routed));
         assert_eq!(LocalEnd::find(from_lo, &addresses, None).link_v6, None);
         let end = LocalEnd::find(from_lo, &addresses, routed);
         // A link-local address reaches nobody who is further than the link.
@@ -301,8 +301,8 @@ mod tests {
         let first = "2001:db8::1".parse().unwrap();
         let hop = |way| LocalEnd::find(between, &addresses, way).next_hop_v6();
         assert_eq!(hop(None), Some(NextHop::V6 { first, link_local: None }));
-        assert_eq!(hop(way(ETH0, Nearness::Routed)), Some(NextHop::V6 { first, link_local: None }));
-        assert_eq!(hop(way(ETH0, Nearness::OnLink)), Some(NextHop::V6 { first, link_local: v6("fe80::1") }));
+        assert_eq!(hop(Some(way(ETH0, Nearness::Routed))), Some(NextHop::V6 { first, link_local: None }));
+        assert_eq!(hop(Some(way(ETH0, Nearness::OnLink))), Some(NextHop::V6 { first, link_local: v6("fe80::1") }));
     }
 
     // One address may stand on several links, as those of Services do.
@@ -314,7 +314,7 @@ mod tests {
             (ETH0, "2001:db8::1/64", FOR_GOOD),
             (ETH1, "2001:db8::2/64", FOR_GOOD),
         ]);
-        let end = LocalEnd::find(ends("192.0.2.1", "192.0.2.9"), &addresses, way(ETH0, Nearness::OnLink));
+        let end = LocalEnd::find(ends("192.0.2.1", "192.0.2.9"), &addresses, Some(way(ETH0, Nearness::OnLink)));
         assert_eq!(end.link_v6, v6("2001:db8::1"));
     }
 }

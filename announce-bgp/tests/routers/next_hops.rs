@@ -1,4 +1,4 @@
-//! Which addresses of a node routes lead to, with the addresses that nodes really have: floating ones, labels, loopback, DHCPv6.
+//! Which addresses of a node routes lead to, with the addresses that nodes really have: floating ones, labels, loopback and those given by DHCP.
 
 use std::process::Command;
 

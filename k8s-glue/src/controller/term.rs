@@ -2,6 +2,8 @@
 //!
 //! Nothing decided in an earlier term is known here; what it wrote is read back from the API server.
 
+mod log;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,7 +28,7 @@ use super::planner::{Counts, Output, Planner, StatusWrite, Taken};
 use super::policy_status::{self, Effects, PolicyWrite};
 use super::pool_status::{PoolStatuses, PoolWrite};
 use super::state_report::StateReport;
-use super::status_pace::{News, StatusPace};
+use super::status_pace::StatusPace;
 use crate::cluster::clock::unix_now;
 use crate::cluster::configuration_state::{self, Brought, Need, Speaking, Verdict};
 use crate::cluster::events::EventSink;
@@ -377,9 +379,9 @@ impl Term {
             let resource = Kind::Service.resource();
             let target = Target { resource: &resource, namespace: write.key.namespace(), name: write.key.name() };
             let written = writer.replace_status::<Answer>(target, &write.desired.body(&write.seen)).await;
-            let taken = written.map(|answer| match answer.into_version() == write.seen.resource_version() {
-                true => Taken::Unchanged,
-                false => Taken::Changed,
+            let taken = written.map(|answer| {
+                let is_same = answer.into_version() == write.seen.resource_version();
+                if is_same { Taken::Unchanged } else { Taken::Changed }
             });
             Done::Service(write, taken)
         });
@@ -441,21 +443,21 @@ impl Term {
         match done {
             Done::Service(write, outcome) => {
                 self.writing_services = self.writing_services.saturating_sub(1);
-                log_written(&write, outcome.as_ref());
+                log::written(&write, outcome.as_ref());
                 self.planner.handle_written(now(), &write, outcome.map_err(|error| error.failing()));
             }
             Done::Pool(pool, outcome) => {
                 let news = self.pool_statuses.handle_written(now(), &pool, said(&outcome));
-                log_status(Kind::IpAddressPool, pool.as_str(), &outcome, news);
+                log::status(Kind::IpAddressPool, pool.as_str(), &outcome, news);
             }
             Done::Policy(policy, outcome) => {
                 let news = self.policy_statuses.handle_written(now(), &policy, said(&outcome));
-                log_status(Kind::PoolPolicy, &policy, &outcome, news);
+                log::status(Kind::PoolPolicy, &policy, &outcome, news);
             }
             Done::State(outcome) => {
                 let outcome = outcome.map(drop);
                 let news = self.state_report.handle_written(now(), said(&outcome));
-                log_status(Kind::ConfigurationState, &self.context.speaking.component.object_name(), &outcome, news);
+                log::status(Kind::ConfigurationState, &self.context.speaking.component.object_name(), &outcome, news);
             }
         }
     }
@@ -464,41 +466,6 @@ impl Term {
 /// What the end of a write says about the next one.
 fn said(outcome: &Result<(), WriteError>) -> Result<(), Failing> {
     outcome.as_ref().copied().map_err(WriteError::failing)
-}
-
-fn log_status(kind: Kind, name: &str, outcome: &Result<(), WriteError>, news: News) {
-    let (Err(error), kind) = (outcome, kind.as_str()) else { return };
-    match news {
-        News::Told => {
-            tracing::warn!(kind, name, %error, "status cannot be written; it is tried again, up to a minute apart");
-        }
-        News::Nothing => tracing::debug!(kind, name, %error, "status was not written and is tried again"),
-    }
-}
-
-/// Whether the API server gave a write up for a webhook that does not answer.
-fn is_by_webhook(error: &WriteError) -> bool {
-    error.to_string().contains("failed calling webhook")
-}
-
-fn log_written(write: &StatusWrite, outcome: Result<&Taken, &WriteError>) {
-    let service = &write.key;
-    match outcome {
-        Ok(Taken::Unchanged) => tracing::debug!(%service, "status was so already"),
-        Ok(Taken::Changed) => {
-            let (addresses, pool) = (write.desired.addresses(), write.desired.pool().map(PoolName::as_str));
-            tracing::info!(%service, ?addresses, pool, "status was written");
-        }
-        Err(error) if matches!(error.failing(), Failing::Conflict | Failing::Authority) => {
-            tracing::debug!(%service, %error, "status was not written");
-        }
-        Err(error) if is_by_webhook(error) => {
-            let mend =
-                "mend that webhook, or delete its ValidatingWebhookConfiguration or MutatingWebhookConfiguration";
-            tracing::warn!(%service, %error, mend, "status was not written and is tried again");
-        }
-        Err(error) => tracing::warn!(%service, %error, "status was not written and is tried again"),
-    }
 }
 
 #[cfg(test)]
