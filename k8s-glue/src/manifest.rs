@@ -57,6 +57,7 @@ pub struct Document {
 
 impl Document {
     /// An object as an API server gives it: it stands in no text.
+    #[cfg(feature = "hosts")]
     pub(crate) fn of_server(value: Map<String, Value>) -> Self {
         Self { file: "".into(), line: 0, value, positions: Positions::unknown(0), oddities: Vec::new() }
     }
