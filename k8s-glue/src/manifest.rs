@@ -3,6 +3,7 @@
 //! Nothing outside of this file names the YAML crate; everything after it works on JSON values. A malformed document costs only
 //! itself (`split` cuts before anything is parsed), and no input panics, hangs or expands without bound.
 
+mod breaks;
 mod emit;
 mod fault;
 mod keys;
@@ -354,6 +355,7 @@ fn parse(text: &str, line: usize, allowance: &Cell<usize>) -> Result<(Positions,
     let tree = reader.deserialize(serde_yaml::Deserializer::from_str(text)).map_err(|error| {
         let message = error.to_string();
         let (place, column) = error.location().map_or((1, 1), |location| (location.line(), location.column()));
+        let place = breaks::Breaks::of(text).before(place) + 1;
         let place = fault::line_of(text, &message, place, column);
         // At the end of a text some parsers name the line after it.
         let last = text.lines().count().max(1);

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError};
 
+use super::breaks::Breaks;
 use super::keys::Sorted;
 
 /// One node; children are indices into the arena.
@@ -70,17 +71,18 @@ impl Positions {
     pub(super) fn of(text: &str, first_line: usize) -> Result<Self, (usize, String)> {
         let mut builder =
             Builder { spots: Vec::new(), anchors: BTreeMap::new(), open: Vec::new(), root: None, first_line };
+        let breaks = Breaks::of(text);
         for event in Parser::new_from_str(text) {
             let (event, span) = match event {
                 Ok(event) => event,
                 Err(error) if is_too_deep(&error, text) => {
-                    let line = first_line + error.marker().line().saturating_sub(1);
+                    let line = first_line + breaks.before(error.marker().line());
                     return Err((line, "it is nested too deep".to_owned()));
                 }
                 Err(_) => break,
             };
             if builder.spots.len() > MAX_NODES {
-                let line = first_line + span.start.line().saturating_sub(1);
+                let line = first_line + breaks.before(span.start.line());
                 return Err((line, format!("it has more than {MAX_NODES} values: divide it into several documents")));
             }
             let is_collection = matches!(event, Event::SequenceStart(..) | Event::MappingStart(..));
@@ -88,7 +90,7 @@ impl Positions {
                 // A collection as a key, which the value reader refuses: there will be no value to look up.
                 break;
             }
-            builder.take(event, first_line + span.start.line().saturating_sub(1));
+            builder.take(event, first_line + breaks.before(span.start.line()));
         }
         builder.close_all();
         Ok(Self { root: builder.root, spots: builder.spots.into(), first_line })

@@ -128,6 +128,16 @@ fn carriage_returns_and_the_byte_order_mark_are_no_content() {
     assert_eq!(manifests.documents[1].line, 3);
 }
 
+// Found by the fuzzer.
+#[test]
+fn a_carriage_return_alone_ends_a_line_of_yaml_and_no_line_of_the_file() {
+    let manifests = read("a: 1\rb:\r\r  c: y\nd: 2\n---\ne: [1\r\r\n]: {\n");
+    let [document] = manifests.documents.as_slice() else { panic!("{manifests:?}") };
+    let lines = ["a", "b", "b.c", "d"].map(|field| document.positions.line_of(field));
+    assert_eq!((lines, document.oddities[0].line), ([1, 1, 1, 2], 1));
+    assert!((4..=6).contains(&manifests.malformed[0].line), "{:?}", manifests.malformed);
+}
+
 #[test]
 fn files_with_byte_order_marks_may_stand_behind_each_other() {
     let manifests = read("\u{feff}a: 1\n\u{feff}---\nb: 2\n---\n\u{feff}c: 3\n\u{feff}d: 4\n");
