@@ -57,8 +57,9 @@ enum Company {
 }
 
 impl LinkAddress {
-    /// The less the better; `None` where no route may lead here. No two addresses of a link are equal, whatever order they came in.
-    fn rank(&self) -> Option<(Company, u32, Standing, IpAddr)> {
+    /// The less the better; `None` where no route may lead here. `place` is that in the kernel's list, which has IPv4 addresses in the order
+    /// in which they were made and IPv6 addresses the other way round: it decides between those of one hundredth of a second.
+    fn rank(&self, place: usize) -> Option<(Company, u32, Standing, usize)> {
         let address = self.address;
         let is_of_one_host = !address.is_loopback() && !address.is_unspecified() && !address.is_multicast();
         if !is_of_one_host || self.standing == Standing::Passing {
@@ -69,7 +70,8 @@ impl LinkAddress {
             (IpAddr::V6(_), network) => network.prefix() == 128,
         };
         let company = if is_alone { Company::Alone } else { Company::Network };
-        Some((company, self.created, self.standing, address))
+        let age = if address.is_ipv4() { place } else { usize::MAX - place };
+        Some((company, self.created, self.standing, age))
     }
 }
 
@@ -114,7 +116,7 @@ impl LocalEnd {
         Self { local, link_v4: None, way_v4: None, link_v6: None, link_local: None, nearness: Nearness::Routed }
     }
 
-    /// What addresses of the host and the way to the peer tell of an end. Where the way is not known it is taken to begin on the link that
+    /// What addresses of the host, in the order of the kernel's list, and the way to the peer tell of an end. Where the way is not known it is taken to begin on the link that
     /// owns our address.
     ///
     /// Source: [WIRE-50], [WIRE-51]; RFC 4271 section 5.1.3.
@@ -126,8 +128,10 @@ impl LocalEnd {
         let near = if owner.network.contains(ends.remote) { Nearness::OnLink } else { Nearness::Routed };
         let way = way.unwrap_or(Way { link: owner.link, nearness: near });
         let best = |link: LinkIndex, is_wanted: &dyn Fn(IpAddr) -> bool| {
-            let known = addresses.iter().filter(|known| known.link == link && is_wanted(known.address));
-            known.filter_map(LinkAddress::rank).min().map(|(.., address)| address)
+            let known =
+                addresses.iter().enumerate().filter(|(_, known)| known.link == link && is_wanted(known.address));
+            let ranked = known.filter_map(|(place, known)| Some((known.rank(place)?, known.address)));
+            ranked.min().map(|(_, address)| address)
         };
         let v4 = |link| match best(link, &|address| address.is_ipv4()) {
             Some(IpAddr::V4(address)) => Some(address),
@@ -266,6 +270,22 @@ mod tests {
         assert_eq!(next(vec![(ETH0, "2001:db8::9/64", Standing::Passing)]), None);
         assert_eq!(next(vec![(ETH0, "2001:db8::5/64", Standing::Leased)]), v6("2001:db8::5"));
         assert_eq!(next(vec![(ETH0, "2001:db8::5/128", Standing::Leased)]), v6("2001:db8::5"));
+    }
+
+    // The kernel tells the hundredth of a second, and lists IPv6 addresses from the newest to the oldest.
+    #[test]
+    fn of_addresses_made_at_once_the_kernels_order_decides() {
+        let mut addresses = host(&[
+            (ETH0, "192.168.1.11/24", FOR_GOOD),
+            (ETH0, "10.0.0.11/24", FOR_GOOD),
+            (ETH0, "2001:db8::1/64", FOR_GOOD),
+            (ETH0, "2001:db8::2/64", FOR_GOOD),
+        ]);
+        for address in &mut addresses {
+            address.created = 100;
+        }
+        let end = LocalEnd::find(ends("2001:db8::2", "2001:db8::9"), &addresses, None);
+        assert_eq!((end.link_v4, end.link_v6), (Some(Ipv4Addr::new(192, 168, 1, 11)), v6("2001:db8::2")));
     }
 
     // RFC 4271 section 6.3, RFC 6286: 127.0.0.1 and ::1 are the same everywhere.
