@@ -29,7 +29,7 @@ impl Breaks {
     pub(super) fn before(&self, line: usize) -> usize {
         let line = line.saturating_sub(1);
         let Some(feeds) = &self.0 else { return line };
-        feeds.get(line).or(feeds.last()).copied().unwrap_or(line)
+        feeds.get(line).or_else(|| feeds.last()).copied().unwrap_or(line)
     }
 }
 
