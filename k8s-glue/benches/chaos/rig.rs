@@ -126,6 +126,11 @@ pub(crate) struct Rig {
     begun: Moment,
 }
 
+/// What runs on the nodes: that a watch expired is no news for anybody but who looks for it.
+fn program() -> Program {
+    Program::new(env!("CARGO_BIN_EXE_ferrule")).with_argument("--log-level=debug")
+}
+
 impl Rig {
     pub(crate) fn build(binaries: &Binaries) -> Fallible<Self> {
         let mut cluster = Cluster::start(binaries, &Plan { router: true, ..Plan::default() })?;
@@ -135,7 +140,7 @@ impl Rig {
             router.sysctl(&format!("net.{family}.fib_multipath_hash_policy"), "1")?;
         }
         let bird = Bird::start(router, &configuration(&cluster))?;
-        let roles = cluster.install(&Program::new(env!("CARGO_BIN_EXE_ferrule")), Path::new(DEPLOY))?;
+        let roles = cluster.install(&program(), Path::new(DEPLOY))?;
         cluster.apply(OBJECTS)?;
         cluster.nodes_mut().iter_mut().try_for_each(Node::wait_for_proxy)?;
         // Two on each node: one alone, which makes a thread for each request, is late on a busy machine.
@@ -366,8 +371,7 @@ impl Rig {
     /// A second controller, started, which waits to lead.
     pub(crate) fn second_controller(&self, name: &str) -> Fallible<Role> {
         let account = self.cluster.plane().service_account(INSTALL_NAMESPACE, "controller")?;
-        let program = Program::new(env!("CARGO_BIN_EXE_ferrule"));
-        let mut second = self.cluster.controller(&program, name, &account)?;
+        let mut second = self.cluster.controller(&program(), name, &account)?;
         second.start()?;
         Ok(second)
     }
