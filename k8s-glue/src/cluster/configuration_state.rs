@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::clock::WallTime;
 use super::watch::Kind;
-use super::write::{Answer, Target, WriteError, Writer};
+use super::write::{Answer, Taken, Target, WriteError, Writer};
 
 /// The API server refuses longer messages ([API-CFGST-1]).
 const MESSAGE_LIMIT: usize = 32_768;
@@ -284,15 +284,6 @@ fn version_of(object: &Map<String, Value>) -> Option<&str> {
     object.get("metadata")?.get("resourceVersion")?.as_str()
 }
 
-/// What came of a write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Brought {
-    /// The object is another now: the watch will tell.
-    Changed,
-    /// The API server took it, and the object is as it was: somebody takes away what it lacks. The watch has nothing to tell.
-    Unchanged,
-}
-
 /// Makes the one write that is needed first; what comes of it is seen by the watch, and may need another. Where the object cannot be given
 /// what it lacks, it says at least what is true.
 ///
@@ -303,24 +294,24 @@ pub(crate) async fn bring(
     speaking: &Speaking,
     observed: Option<&Map<String, Value>>,
     verdict: &Verdict,
-) -> Result<Brought, WriteError> {
+) -> Result<Taken, WriteError> {
     let resource: ApiResource = Kind::ConfigurationState.resource();
     let name = speaking.component.object_name();
     let target = Target { resource: &resource, namespace: &speaking.namespace, name: &name };
     let standing = observed.and_then(version_of);
     let need = speaking.need(observed, verdict);
     let mut answer: Answer = match need {
-        Need::Nothing => return Ok(Brought::Unchanged),
+        Need::Nothing => return Ok(Taken::Unchanged),
         Need::Object if observed.is_none() => writer.create(target, &speaking.body(None)).await?,
         Need::Object => writer.replace(target, &speaking.body(observed)).await?,
         Need::Status => speaking.say(writer, target, verdict).await?,
     };
     let is_silent = || observed.is_some_and(|observed| !speaking.says(observed, verdict));
-    if need == Need::Object && standing == Some(answer.version()) && is_silent() {
+    if need == Need::Object && answer.taken_on(standing) == Taken::Unchanged && is_silent() {
         answer = speaking.say(writer, target, verdict).await?;
     }
     tracing::debug!(version = answer.version(), "configuration state was written");
-    Ok(if standing == Some(answer.version()) { Brought::Unchanged } else { Brought::Changed })
+    Ok(answer.taken_on(standing))
 }
 
 #[cfg(test)]

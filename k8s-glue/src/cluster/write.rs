@@ -119,6 +119,20 @@ impl Answer {
     pub(crate) fn into_version(self) -> String {
         self.metadata.resource_version
     }
+
+    /// What became of the object that had this version before; `None` where there was none.
+    pub(crate) fn taken_on(&self, version: Option<&str>) -> Taken {
+        if version == Some(self.version()) { Taken::Unchanged } else { Taken::Changed }
+    }
+}
+
+/// What became of a write that the API server took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// The object has another version now, which the watch will show.
+    Changed,
+    /// The object is as it was: nothing was to be changed, or somebody takes away what it lacks. The watch has nothing to tell.
+    Unchanged,
 }
 
 /// Where a write goes.

@@ -37,7 +37,7 @@ use self::trouble::Trouble;
 use super::service_status::Desired;
 use crate::cluster::events::Told;
 use crate::cluster::world::SeenService;
-use crate::cluster::write::Failing;
+use crate::cluster::write::{Failing, Taken};
 
 /// One write of a Service's status.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,15 +46,6 @@ pub(crate) struct StatusWrite {
     /// The Service as seen: what the write is based on.
     pub(crate) seen: Arc<SeenService>,
     pub(crate) desired: Desired,
-}
-
-/// What became of a write that the API server took.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Taken {
-    /// The object has another version now, which an event will show.
-    Changed,
-    /// Nothing was to be changed: the version is that of before, and no event will come.
-    Unchanged,
 }
 
 /// What the host has to do.

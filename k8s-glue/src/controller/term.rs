@@ -24,20 +24,20 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::ControllerError;
 use super::measures::{self, Measures};
 use super::pace::Pace;
-use super::planner::{Counts, Output, Planner, StatusWrite, Taken};
+use super::planner::{Counts, Output, Planner, StatusWrite};
 use super::policy_status::{self, Effects, PolicyWrite};
 use super::pool_status::{PoolStatuses, PoolWrite};
 use super::state_report::StateReport;
 use super::status_pace::StatusPace;
 use crate::cluster::clock::unix_now;
-use crate::cluster::configuration_state::{self, Brought, Need, Speaking, Verdict};
+use crate::cluster::configuration_state::{self, Need, Speaking, Verdict};
 use crate::cluster::events::EventSink;
 use crate::cluster::kept::kept_of;
 use crate::cluster::optional::Optional;
 use crate::cluster::standing::Standing;
 use crate::cluster::watch::{Kind, ObjectName, Watched, Watches};
 use crate::cluster::world::{Touched, World};
-use crate::cluster::write::{Answer, Failing, Target, WriteError, Writer};
+use crate::cluster::write::{Answer, Failing, Taken, Target, WriteError, Writer};
 use crate::freeze;
 use crate::metrics::controller::WorkFigures;
 
@@ -73,7 +73,7 @@ enum Done {
     Service(StatusWrite, Result<Taken, WriteError>),
     Pool(PoolName, Result<(), WriteError>),
     Policy(Arc<str>, Result<(), WriteError>),
-    State(Result<Brought, WriteError>),
+    State(Result<Taken, WriteError>),
 }
 
 struct Term {
@@ -379,10 +379,7 @@ impl Term {
             let resource = Kind::Service.resource();
             let target = Target { resource: &resource, namespace: write.key.namespace(), name: write.key.name() };
             let written = writer.replace_status::<Answer>(target, &write.desired.body(&write.seen)).await;
-            let taken = written.map(|answer| {
-                let is_same = answer.into_version() == write.seen.resource_version();
-                if is_same { Taken::Unchanged } else { Taken::Changed }
-            });
+            let taken = written.map(|answer| answer.taken_on(Some(write.seen.resource_version())));
             Done::Service(write, taken)
         });
     }

@@ -9,9 +9,9 @@ use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::{sleep, timeout};
 
-use crate::cluster::configuration_state::{Brought, Need, Speaking, Verdict, bring};
+use crate::cluster::configuration_state::{Need, Speaking, Verdict, bring};
 use crate::cluster::watch::{Kind, ObjectName};
-use crate::cluster::write::{Failing, Writer};
+use crate::cluster::write::{Failing, Taken, Writer};
 
 /// Time before the first new try after a failure, doubling up to [`RETRY_MAX`] while the API server is in trouble.
 const RETRY_MIN: Duration = Duration::from_millis(200);
@@ -123,11 +123,11 @@ async fn keep(shared: Arc<Shared>, mut speaking: Speaking, writer: Writer) {
             continue;
         }
         match bring(&writer, &speaking, observed.as_ref(), &verdict).await {
-            Ok(Brought::Unchanged) => {
+            Ok(Taken::Unchanged) => {
                 let _ = timeout(delay, shared.bell.notified()).await;
                 delay = (delay * 2).min(IN_VAIN_MAX);
             }
-            Ok(Brought::Changed) => {
+            Ok(Taken::Changed) => {
                 (delay, told) = (RETRY_MIN, None);
                 // Without a sign of the watch the next look is at the same, and the write is one that changes nothing.
                 let _ = timeout(SEEN_WITHIN, shared.seen_other(observed.as_ref())).await;

@@ -8,11 +8,10 @@ use std::time::Duration;
 use lbcore::addresses::{RecordedAddresses, parse_address};
 use lbcore::time::Timestamp;
 
-use super::Taken;
 use super::trouble::Fault;
 use crate::cluster::events::Told;
 use crate::cluster::world::SeenService;
-use crate::cluster::write::Failing;
+use crate::cluster::write::{Failing, Taken};
 use crate::controller::service_status::Desired;
 
 /// Whether a write is under way.

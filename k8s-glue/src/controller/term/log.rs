@@ -3,8 +3,8 @@
 use lbcore::service::PoolName;
 
 use crate::cluster::watch::Kind;
-use crate::cluster::write::{Failing, WriteError};
-use crate::controller::planner::{StatusWrite, Taken};
+use crate::cluster::write::{Failing, Taken, WriteError};
+use crate::controller::planner::StatusWrite;
 use crate::controller::status_pace::News;
 
 pub(super) fn status(kind: Kind, name: &str, outcome: &Result<(), WriteError>, news: News) {
